@@ -1,0 +1,3 @@
+//! The command `plan`.
+
+fn main() {}
