@@ -1,7 +1,9 @@
 //! Plimsoll plans hardware for large language models: what fits, how fast it runs, what a token
 //! costs, and how sure that is.
 
+pub mod arithmetic;
 pub mod catalogue;
-pub mod cli;
+pub mod detect;
 pub mod fact;
+pub mod import;
 pub mod units;

@@ -4,7 +4,7 @@
 //! layer holds every token and reads a few; an engine without windowed allocation holds every
 //! token of a windowed layer and reads the window.
 
-use crate::catalogue::model::LayerSet;
+use crate::catalogue::model::{LayerSet, ModelSpec};
 
 /// How the entries of a component grow with the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,31 @@ impl Component {
 
     /// Elements held in all layers for a sequence of `tokens`.
     pub fn elements_held(&self, tokens: u64) -> u64 {
-        self.layers.len() as u64 * self.elements * self.entries(tokens)
+        (self.layers.len() as u64 * self.elements).saturating_mul(self.entries(tokens))
+    }
+}
+
+/// What a sequence of the model keeps: equal components of all layers merged, in layer order.
+///
+/// Prediction layers keep a cache of their own, which is not part of this list.
+pub fn components(model: &ModelSpec) -> Vec<Component> {
+    let mut merged: Vec<Component> = Vec::new();
+    for (group, blocks) in model.groups() {
+        let parts = blocks.into_iter().flat_map(|block| block.family().cache(model.hidden.get(), &group.at));
+        for part in parts {
+            match merged.iter_mut().find(|known| known.extends_to(&part)) {
+                Some(known) => known.layers = known.layers.union(&part.layers),
+                None => merged.push(part),
+            }
+        }
+    }
+    merged
+}
+
+impl Component {
+    /// Whether the other is the same in other layers. A layer with two equal blocks keeps two.
+    fn extends_to(&self, other: &Self) -> bool {
+        let same = *self == Self { layers: self.layers.clone(), ..other.clone() };
+        same && self.layers.is_disjoint(&other.layers)
     }
 }

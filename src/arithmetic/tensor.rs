@@ -177,9 +177,10 @@ impl Tensor {
         Self { role: Role::Vector, class, rows: 1, cols: len, copies: 1, shard: Shard::Replicated }
     }
 
-    /// Number of parameters.
+    /// Number of parameters; of absurd shapes the largest number there is, so that sums of them can
+    /// be refused.
     pub const fn params(&self) -> u64 {
-        self.rows * self.cols * self.copies
+        self.rows.saturating_mul(self.cols).saturating_mul(self.copies)
     }
 
     /// Whether it is a vector.

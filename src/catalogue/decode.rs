@@ -2,8 +2,8 @@
 //!
 //! Serde stops at the first fault. Here a file is parsed into a tree with spans, and [`Decode`]
 //! walks the tree, pushing every fault onto [`Problems`] and going on. The three macros define a
-//! type and its decoding together: [`table!`] for a struct, [`kinds!`] for an enum chosen by the
-//! key `kind`, [`words!`] for an enum written as one word.
+//! type and its decoding together: [`table!`](crate::table) for a struct, [`kinds!`](crate::kinds)
+//! for an enum chosen by the key `kind`, [`words!`](crate::words) for an enum written as one word.
 
 use crate::catalogue::nearest::nearest;
 use crate::units::{Bandwidth, Bytes, UnitError, parse_bytes, parse_rate};
@@ -48,6 +48,11 @@ impl Problems {
         self.list.push(Problem { message: message.into(), span, label: label.into(), hint });
     }
 
+    /// What was found so far.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -56,6 +61,7 @@ impl Problems {
     /// The problems in the order of the text.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.list.sort_by_key(|p| (p.span.start, p.span.end));
+        self.list.dedup();
         self.list
     }
 }
@@ -72,6 +78,26 @@ pub struct BadFile {
     pub first_line: usize,
     /// All problems, in the order of the text.
     pub problems: Vec<Problem>,
+}
+
+/// The text of a file, which has to be UTF-8.
+///
+/// # Errors
+/// The place of the first byte that is not.
+pub fn utf8_text(file: &str, bytes: Vec<u8>) -> Result<String, BadFile> {
+    String::from_utf8(bytes).map_err(|error| {
+        let start = error.utf8_error().valid_up_to();
+        // The first bad byte reads as one replacement character, and all before it is as written.
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let span = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
+        let problem = Problem {
+            message: format!("byte {} is not UTF-8", start + 1),
+            span,
+            label: "expected text in UTF-8".to_owned(),
+            hint: Some("save the file as UTF-8 without further changes".to_owned()),
+        };
+        BadFile { file: file.to_owned(), text, first_line: 1, problems: vec![problem] }
+    })
 }
 
 /// A value that can be read from a place in a TOML file.
@@ -102,7 +128,10 @@ pub fn decode_text<T: Decode>(file: &str, text: &str, first_line: usize) -> Resu
     let syntax_ok = problems.is_empty();
     let mut decoded_problems = Problems::default();
     let value = T::decode(&root, &mut decoded_problems);
-    if syntax_ok {
+    if syntax_ok && value.is_none() && text.trim().is_empty() {
+        // Every key it lacks would say the same.
+        problems.push(0..0, "the file is empty", format!("expected {}", T::expected()));
+    } else if syntax_ok {
         problems = decoded_problems;
     }
     match value {
@@ -168,13 +197,13 @@ pub fn field<T: Decode>(
 /// `as "name"` after a field gives the key when it is not a Rust identifier of the same name.
 #[macro_export]
 macro_rules! table {
-    ($(#[$doc:meta])* pub struct $name:ident ($what:literal) {
-        $($(#[$field_doc:meta])* pub $field:ident $(as $key:literal)? : $ty:ty,)*
+    ($(#[$doc:meta])* $vis:vis struct $name:ident ($what:literal) {
+        $($(#[$field_doc:meta])* $field_vis:vis $field:ident $(as $key:literal)? : $ty:ty,)*
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-        pub struct $name {
-            $($(#[$field_doc])* $(#[serde(rename = $key)])? pub $field: $ty,)*
+        $vis struct $name {
+            $($(#[$field_doc])* $(#[serde(rename = $key)])? $field_vis $field: $ty,)*
         }
 
         impl $crate::catalogue::decode::Decode for $name {
@@ -205,13 +234,13 @@ macro_rules! table {
 /// Defines an enum whose variant is chosen by the key `kind` of a TOML table.
 #[macro_export]
 macro_rules! kinds {
-    ($(#[$doc:meta])* pub enum $name:ident ($what:literal) {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident ($what:literal) {
         $($(#[$variant_doc:meta])* $word:literal => $variant:ident($ty:ty),)*
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(tag = "kind")]
-        pub enum $name {
+        $vis enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant($ty),)*
         }
 
@@ -248,26 +277,26 @@ macro_rules! kinds {
 /// Defines an enum without data, written as one word.
 #[macro_export]
 macro_rules! words {
-    ($(#[$doc:meta])* pub enum $name:ident ($what:literal) {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident ($what:literal) {
         $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*
     }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        pub enum $name {
+        $vis enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)*
         }
 
         impl $name {
             /// Every value, in the order of their definition.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The word written in files and printed.
-            pub const fn word(self) -> &'static str {
+            $vis const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
             }
 
             /// Finds the value of a word.
-            pub fn from_word(word: &str) -> Option<Self> {
+            $vis fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)* _ => None }
             }
         }
@@ -434,33 +463,59 @@ impl Decode for f64 {
     }
 }
 
+/// Units a misspelt one is compared with.
+const BYTE_UNITS: &[&str] = &["B", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"];
+/// The same of rates.
+pub(crate) const RATE_UNITS: &[&str] = &["MB/s", "GB/s", "TB/s", "MiB/s", "GiB/s", "Mb/s", "Gb/s", "Tb/s"];
+
 /// Reads a quantity written as text with its unit.
-fn quantity<T>(
+pub(crate) fn quantity<T>(
     value: &Spanned<DeValue<'_>>,
     expected: &str,
     parse: fn(&str) -> Result<T, UnitError>,
+    units: &[&str],
     problems: &mut Problems,
 ) -> Option<T> {
-    let Some(text) = value.get_ref().as_str() else {
+    let bare = match value.get_ref() {
+        DeValue::Integer(number) => Some(number.as_str()),
+        DeValue::Float(number) => Some(number.as_str()),
+        DeValue::String(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => None,
+    };
+    let Some(text) = value.get_ref().as_str().or(bare) else {
         mismatch(value, expected, problems);
         return None;
     };
-    match parse(text) {
-        Ok(amount) => Some(amount),
-        Err(error) => {
-            problems.push(value.span(), error.to_string(), format!("expected {expected}"));
-            None
+    let error = match parse(text) {
+        Ok(amount) if bare.is_none() => return Some(amount),
+        Ok(_) => UnitError::NoUnit { text: text.to_owned(), expected: "" },
+        Err(error) => error,
+    };
+    // What was expected stands under the place, not in the message too.
+    let (message, hint) = match &error {
+        UnitError::NoUnit { text, .. } => (format!("`{text}` has no unit"), None),
+        UnitError::UnknownUnit { unit, .. } => {
+            let near = nearest(unit, units.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            (format!("unknown unit `{unit}`"), near)
         }
-    }
+        UnitError::NoNumber(_) | UnitError::Negative(_) | UnitError::OutOfRange(_) => {
+            (error.to_string(), None)
+        }
+    };
+    problems.push_hint(value.span(), message, format!("expected {expected}"), hint);
+    None
 }
 
 impl Decode for Bytes {
     fn expected() -> String {
-        "a size such as \"24 GiB\" or \"24 GB\"".to_owned()
+        "a size such as \"24 GiB\" (2^30) or \"24 GB\" (10^9)".to_owned()
     }
 
     fn decode(value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self> {
-        quantity(value, &Self::expected(), parse_bytes, problems)
+        quantity(value, &Self::expected(), parse_bytes, BYTE_UNITS, problems)
     }
 }
 
@@ -470,7 +525,7 @@ impl Decode for Bandwidth {
     }
 
     fn decode(value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self> {
-        quantity(value, &Self::expected(), parse_rate, problems)
+        quantity(value, &Self::expected(), parse_rate, RATE_UNITS, problems)
     }
 }
 
@@ -560,19 +615,19 @@ mod tests {
 
     table! {
         /// A test table.
-        pub struct Ram ("the memory") {
+        struct Ram ("the memory") {
             /// Size.
-            pub size: Bytes,
+            size: Bytes,
             /// Channels.
-            pub channels: Option<Count>,
+            channels: Option<Count>,
             /// Kind.
-            pub kind_of as "type": Option<RamType>,
+            kind_of as "type": Option<RamType>,
         }
     }
 
     words! {
         /// A test word.
-        pub enum RamType ("memory type") {
+        enum RamType ("memory type") {
             /// Fifth.
             Ddr5 = "ddr5",
             /// Fourth.
@@ -590,6 +645,13 @@ mod tests {
         assert!(told[0].0.contains("no unit"));
         assert_eq!(told[1].1, Some("did you mean `channels`?"));
         assert_eq!(told[2].1, Some("did you mean `ddr5`?"));
+    }
+
+    #[test]
+    fn every_word_names_its_value() {
+        for kind in RamType::ALL {
+            assert_eq!(RamType::from_word(kind.word()), Some(*kind));
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! What a machine is made of: accelerators, processors, links, and the machine itself.
+//! What a machine is made of: accelerators, processors, links, systems, offers and prices.
 //!
-//! [`Accelerator`], [`Cpu`] and [`Link`] are catalogue entries. [`Machine`] is the resolved
-//! hardware of one question: every reference followed, every assumption written down.
+//! These are the entries of `hardware-profiles/`. [`Machine`] is the resolved hardware of one
+//! question: every reference followed, every assumption written down.
 
-use crate::catalogue::decode::Count;
-use crate::fact::Fact;
-use crate::units::{Bandwidth, Bytes, FlopRate, Money, Watts};
+use crate::catalogue::decode::{Count, Decode, Problems, RATE_UNITS, mismatch, quantity};
+use crate::units::{Bandwidth, Bytes, FlopRate, Money, parse_rate};
 use crate::{table, words};
-use serde::Serialize;
-use std::sync::Arc;
+use toml::Spanned;
+use toml::de::DeValue;
+
+pub use crate::catalogue::machine::{DeviceGroup, Host, Machine, MachinePrice, Node, Topology};
 
 words! {
     /// How an accelerator's memory relates to the host's.
@@ -33,8 +34,9 @@ table! {
         pub compute_capability: Option<String>,
         /// Date of release.
         pub released: Option<String>,
-        /// Marketed memory.
-        pub memory: Bytes,
+        /// Marketed memory, in the unit the vendor prints; absent where the chip is sold with
+        /// several sizes, which the machine then has to state. See [`chip_bytes`].
+        pub memory: Option<Bytes>,
         /// What the driver reports as total, when known.
         pub usable: Option<Bytes>,
         /// Memory type.
@@ -45,6 +47,8 @@ table! {
         pub bandwidth: Bandwidth,
         /// Peak dense rates in TFLOP/s (TOP/s for integers).
         pub rates: Rates,
+        /// How the rates were obtained: from a datasheet, or by which rule.
+        pub rates_basis: Option<String>,
         /// Board or package power limit, watts.
         pub tdp_w: Option<f64>,
         /// PCIe generation.
@@ -61,6 +65,12 @@ table! {
         pub status: Option<String>,
         /// Grade of the entry: A datasheet, B secondary, C estimate.
         pub grade: Option<String>,
+        /// What the figures were compared with.
+        pub crosscheck: Option<String>,
+        /// Names the driver reports, where they are not the marketed name.
+        pub driver_names: Vec<String>,
+        /// Other names people type.
+        pub aliases: Vec<String>,
         /// What a reader should know.
         pub note: Option<String>,
         /// Where the figures stand.
@@ -105,10 +115,14 @@ table! {
 table! {
     /// A price with its date.
     pub struct Price ("a price") {
-        /// `msrp`, `street`, `purchase`.
-        pub kind_of as "basis": String,
-        /// US dollars.
-        pub usd: f64,
+        /// `msrp`, `street`, `used`, `purchase`, `devices only`.
+        pub basis: String,
+        /// US dollars; absent where the source gives a range.
+        pub usd: Option<f64>,
+        /// Lower end of the range, US dollars.
+        pub low: Option<f64>,
+        /// Upper end of the range, US dollars.
+        pub high: Option<f64>,
         /// Date.
         pub date: Option<String>,
         /// Where it stands.
@@ -126,7 +140,7 @@ table! {
         /// Product family.
         pub family: Option<String>,
         /// Physical cores.
-        pub cores: Count,
+        pub cores: Option<Count>,
         /// Base clock, GHz.
         pub base_ghz: Option<f64>,
         /// Clock with all cores busy, GHz.
@@ -179,6 +193,10 @@ table! {
         pub achieved_note: Option<String>,
         /// Latency, microseconds.
         pub latency_us: Option<f64>,
+        /// Lowest and highest latency reported, microseconds, where the sources differ.
+        pub latency_range_us: Vec<f64>,
+        /// What the latency includes.
+        pub latency_note: Option<String>,
         /// Lanes or links.
         pub lanes: Option<Count>,
         /// Where the figures stand.
@@ -190,134 +208,151 @@ table! {
     }
 }
 
-/// How the devices of one node reach each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Topology {
-    /// A single device, nothing to reach.
-    Single,
-    /// A switched scale-up fabric (NVSwitch, UALink): every pair at full rate.
-    Switched,
-    /// Direct scale-up links between pairs.
-    Bridged,
-    /// PCIe with peer-to-peer transfers.
-    Pcie,
-    /// PCIe through host memory, no peer-to-peer.
-    PcieHost,
+table! {
+    /// A complete system as it is sold; counts, memory, power and prices are of all its nodes.
+    pub struct System ("a system") {
+        /// Name.
+        pub name: String,
+        /// Maker.
+        pub vendor: String,
+        /// `server`, `rack`, `desktop`, `laptop`, `cluster`.
+        pub form: String,
+        /// Catalogue id of the accelerator.
+        pub accelerator: String,
+        /// Devices of the system.
+        pub count: Count,
+        /// Nodes of the system; one if absent.
+        pub nodes: Option<Count>,
+        /// Processors of one node, as text: `2x Xeon Platinum 8480C`.
+        pub cpu: Option<String>,
+        /// Memory of all hosts.
+        pub ram: Option<Bytes>,
+        /// Unified memory of each node, where the nodes differ.
+        pub node_memory: Vec<Bytes>,
+        /// How the devices are joined, as the source says it.
+        pub scale_up: Option<String>,
+        /// Network between nodes, of one device.
+        pub network: Option<LinkRef>,
+        /// Network ports, as the source says it.
+        pub network_text: Option<String>,
+        /// Wall power under load, watts.
+        pub power_w: Option<f64>,
+        /// Prices.
+        pub price: Vec<Price>,
+        /// Date of the figures.
+        pub date: Option<String>,
+        /// What a reader should know.
+        pub note: Option<String>,
+        /// Where the figures stand.
+        pub source: String,
+    }
 }
 
-/// A group of equal devices in a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeviceGroup {
-    /// Catalogue id of the accelerator.
-    pub id: String,
-    /// The accelerator.
-    pub accelerator: Arc<Accelerator>,
-    /// How many in one node.
-    pub count: u32,
-    /// Memory the driver offers per device.
-    pub memory: Fact<Bytes>,
-    /// Memory others already use, per device.
-    pub in_use: Bytes,
-    /// Memory bandwidth, measured where the user measured it.
-    pub bandwidth: Fact<Bandwidth>,
-    /// How the devices reach each other.
-    pub topology: Fact<Topology>,
-    /// Link to the host, one direction, per device.
-    pub host_link: Fact<Bandwidth>,
-    /// Price of one device, if known.
-    pub price: Option<Fact<Money>>,
+table! {
+    /// Hardware for rent; prices are US dollars per hour of the whole offer.
+    pub struct Offer ("an offer") {
+        /// Name.
+        pub name: String,
+        /// Who rents it out.
+        pub provider: String,
+        /// `cloud` for an offer, `index` for a range over the market.
+        pub kind: String,
+        /// Catalogue id of the accelerator.
+        pub accelerator: String,
+        /// Devices of the offer; below one for a partition.
+        pub count: f64,
+        /// Processors, as text.
+        pub cpu: Option<String>,
+        /// Memory of the host.
+        pub ram: Option<Bytes>,
+        /// How the devices are joined, as the source says it.
+        pub scale_up: Option<String>,
+        /// Network, as the source says it.
+        pub network: Option<String>,
+        /// Price without commitment.
+        pub on_demand: Option<f64>,
+        /// Price with a commitment of one year.
+        pub reserved_1yr: Option<f64>,
+        /// Price with a commitment of three years.
+        pub reserved_3yr: Option<f64>,
+        /// Price of interruptible use.
+        pub spot: Option<f64>,
+        /// Regions the price holds in.
+        pub region: Option<String>,
+        /// Date of the price.
+        pub date: Option<String>,
+        /// What a reader should know.
+        pub note: Option<String>,
+        /// Where the price stands.
+        pub source: String,
+    }
 }
 
-/// The processor side of a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Host {
-    /// Catalogue id of the processor, if it is in the catalogue.
-    pub cpu_id: Option<String>,
-    /// Name of the processor.
-    pub cpu_name: Fact<String>,
-    /// Physical cores of all sockets.
-    pub cores: Fact<u32>,
-    /// Sockets.
-    pub sockets: u32,
-    /// All-core clock, GHz.
-    pub clock_ghz: Fact<f64>,
-    /// Instruction sets.
-    pub isa: Vec<String>,
-    /// Memory of the node.
-    pub ram: Fact<Bytes>,
-    /// Memory the system and others use.
-    pub in_use: Fact<Bytes>,
-    /// Peak memory bandwidth of all sockets.
-    pub bandwidth: Fact<Bandwidth>,
-    /// Power limit of all sockets, if known.
-    pub tdp: Option<Watts>,
-    /// Sequential read of the disk the weights lie on.
-    pub disk: Option<Fact<Bandwidth>>,
-    /// Free space on that disk.
-    pub disk_free: Option<Bytes>,
+table! {
+    /// One figure of what owning and running hardware costs.
+    pub struct EconomicFigure ("an economic figure") {
+        /// `power_price`, `pue`, `depreciation`, …
+        pub category: String,
+        /// Central figure.
+        pub value: Option<f64>,
+        /// Lower end of the range.
+        pub low: Option<f64>,
+        /// Upper end of the range.
+        pub high: Option<f64>,
+        /// Unit of the figures.
+        pub unit: String,
+        /// What the figure is of.
+        pub scope: String,
+        /// Date.
+        pub date: Option<String>,
+        /// What a reader should know.
+        pub note: Option<String>,
+        /// Where it stands.
+        pub source: String,
+    }
 }
 
-/// A number of equal nodes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Node {
-    /// How many.
-    pub count: u32,
-    /// Devices of each, in groups of equal ones; empty for a CPU-only node.
-    pub devices: Vec<DeviceGroup>,
-    /// Processor and memory of each.
-    pub host: Host,
+/// A link named by its catalogue id, or a rate of one direction.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub enum LinkRef {
+    /// Catalogue id of a link.
+    Id(String),
+    /// A rate of one direction.
+    Rate(Bandwidth),
 }
 
-/// What a machine costs.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct MachinePrice {
-    /// Rent of the whole machine, US dollars per hour.
-    pub rent_per_hour: Option<Fact<Money>>,
-    /// Purchase of the whole machine, US dollars.
-    pub purchase: Option<Fact<Money>>,
-    /// Price of power, US dollars per kWh.
-    pub power_per_kwh: Option<Fact<Money>>,
-    /// Wall power under load, if stated.
-    pub wall_power: Option<Fact<Watts>>,
-}
-
-/// The hardware of one question, fully resolved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
-    /// How the user wrote it, or the file's name.
-    pub name: String,
-    /// The nodes.
-    pub nodes: Vec<Node>,
-    /// Network between nodes, one direction, per device; absent for one node.
-    pub network: Option<Fact<Bandwidth>>,
-    /// Devices joined by one scale-up fabric; crosses nodes in a rack-scale system.
-    pub scale_up_domain: u32,
-    /// Prices.
-    pub price: MachinePrice,
-    /// What was assumed, as sentences for the reader.
-    pub assumptions: Vec<String>,
-}
-
-impl Machine {
-    /// Number of nodes.
-    pub fn node_count(&self) -> u32 {
-        self.nodes.iter().map(|node| node.count).sum()
+impl Decode for LinkRef {
+    fn expected() -> String {
+        "a link such as \"ib-ndr\" or a rate such as \"400 Gb/s\"".to_owned()
     }
 
-    /// Devices of all nodes.
-    pub fn device_count(&self) -> u32 {
-        self.nodes.iter().map(|n| n.count * n.devices.iter().map(|g| g.count).sum::<u32>()).sum()
+    fn decode(value: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<Self> {
+        let Some(text) = value.get_ref().as_str() else {
+            mismatch(value, &Self::expected(), problems);
+            return None;
+        };
+        // A rate starts with a digit; no link id does.
+        if !text.starts_with(|c: char| c.is_ascii_digit()) {
+            return Some(Self::Id(text.to_owned()));
+        }
+        quantity(value, &Self::expected(), parse_rate, RATE_UNITS, problems).map(Self::Rate)
     }
+}
 
-    /// Every group of equal devices with the number of nodes that hold it.
-    pub fn groups(&self) -> impl Iterator<Item = (u32, &DeviceGroup)> {
-        self.nodes.iter().flat_map(|node| node.devices.iter().map(move |group| (node.count, group)))
+impl Price {
+    /// The price, or the middle of its range.
+    pub fn likely(&self) -> Option<Money> {
+        let middle = self.low.zip(self.high).map(|(low, high)| f64::midpoint(low, high));
+        self.usd.or(middle).map(Money::new)
     }
+}
 
-    /// The host of the first node; a machine always has one.
-    pub fn host(&self) -> &Host {
-        &self.nodes[0].host
+impl Offer {
+    /// Price per device and hour without commitment.
+    pub fn on_demand_per_device(&self) -> Option<Money> {
+        let price = self.on_demand?;
+        (self.count > 0.0).then(|| Money::new(price / self.count))
     }
 }
 
@@ -327,8 +362,28 @@ impl Accelerator {
         self.pool == Some(MemoryPool::Unified)
     }
 
-    /// Peak dense rate of a matrix multiplication in 16-bit floats.
-    pub fn matrix_rate(&self) -> Option<FlopRate> {
-        self.rates.bf16.or(self.rates.fp16).or(self.rates.fp32).map(FlopRate::tflops)
+    /// Whether the devices of a node are joined by a fabric that comes with them, not by a bridge
+    /// that has to be bought.
+    pub fn has_fabric(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| {
+            !link.name.contains("bridge") && link.domain.is_some_and(|domain| domain.get() > 2)
+        })
     }
+
+    /// Peak dense rate of a matrix multiplication in 16-bit floats.
+    ///
+    /// Parts without matrix units may multiply halves slower than singles; those use singles.
+    pub fn matrix_rate(&self) -> Option<FlopRate> {
+        let rates = [self.rates.bf16, self.rates.fp16, self.rates.fp32];
+        rates.into_iter().flatten().map(FlopRate::tflops).reduce(FlopRate::max)
+    }
+}
+
+/// The size of memory chips sold as `marketed`.
+///
+/// DRAM is made in powers of two, and vendors print its gibibytes as "GB": a "24 GB" card holds
+/// 24 GiB, a "64 GB" module 64 GiB. A figure that is a whole number of GiB already stays.
+pub fn chip_bytes(marketed: Bytes) -> Bytes {
+    let gib = marketed.in_gib();
+    if (gib - gib.round()).abs() < 1e-6 { marketed } else { Bytes::gib(marketed.get() / 1e9) }
 }

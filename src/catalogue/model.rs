@@ -70,6 +70,8 @@ table! {
         pub note: Option<String>,
         /// What is not known or not proven; every answer that rests on it shows it.
         pub caveat: Option<String>,
+        /// Parts of the cache are not known: what the blocks give is the least it can be.
+        pub cache_unknown: bool,
     }
 }
 
@@ -161,9 +163,26 @@ impl LayerSet {
         self.0.is_empty()
     }
 
+    /// How many of them lie in a range.
+    pub fn count_in(&self, range: std::ops::Range<u32>) -> usize {
+        let below = |end: u32| self.0.partition_point(|layer| *layer < end);
+        below(range.end).saturating_sub(below(range.start))
+    }
+
     /// The layers in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().copied()
+    }
+
+    /// Whether no layer is in both sets.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        !self.0.iter().any(|layer| other.0.binary_search(layer).is_ok())
+    }
+
+    /// The layers of both sets.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self::new(self.0.iter().chain(&other.0).copied().collect())
     }
 
     /// Parses `0-2, 4-60/2`.
@@ -351,8 +370,8 @@ table! {
         pub kv_rank: Count,
         /// Head width without rotary embedding.
         pub nope_dim: Count,
-        /// Head width with rotary embedding, shared by all heads.
-        pub rope_dim: Count,
+        /// Head width with rotary embedding, shared by all heads; 0 for none.
+        pub rope_dim: u64,
         /// Width of a value head.
         pub value_dim: Count,
         /// Gate on the output.
@@ -627,7 +646,15 @@ impl ModelSpec {
 
     /// Whether any layer routes tokens to experts.
     pub fn is_moe(&self) -> bool {
-        self.groups().any(|(_, blocks)| blocks.iter().any(|block| matches!(block, Block::Experts(_))))
+        self.expert_layers() > 0
+    }
+
+    /// Number of layers that route tokens to experts.
+    pub fn expert_layers(&self) -> u32 {
+        self.groups()
+            .filter(|(_, blocks)| blocks.iter().any(|block| matches!(block, Block::Experts(_))))
+            .map(|(group, _)| group.at.len() as u32)
+            .sum()
     }
 }
 

@@ -25,7 +25,10 @@ pub enum UnitError {
         /// The units known here.
         expected: &'static str,
     },
-    /// Not finite, negative or beyond anything that exists.
+    /// Below zero.
+    #[error("`{0}` is negative")]
+    Negative(String),
+    /// Not finite or beyond anything that exists.
     #[error("`{0}` is out of range")]
     OutOfRange(String),
 }
@@ -41,13 +44,15 @@ fn split(text: &str) -> Result<(f64, &str), UnitError> {
             !(c.is_ascii_digit()
                 || matches!(c, '.' | '_')
                 || exponent
-                || (matches!(c, '-' | '+')
-                    && (*i == 0 || matches!(text.as_bytes()[i - 1], b'e' | b'E'))))
+                || (matches!(c, '-' | '+') && (*i == 0 || matches!(text.as_bytes()[i - 1], b'e' | b'E'))))
         })
         .map_or(text.len(), |(i, _)| i);
     let number: f64 =
         text[..end].replace('_', "").parse().map_err(|_| UnitError::NoNumber(text.to_owned()))?;
-    if !number.is_finite() || number < 0.0 {
+    if number < 0.0 {
+        return Err(UnitError::Negative(text.to_owned()));
+    }
+    if !number.is_finite() {
         return Err(UnitError::OutOfRange(text.to_owned()));
     }
     Ok((number, text[end..].trim()))
@@ -95,6 +100,11 @@ const RATE_UNITS: &str = "a rate such as \"64 GB/s\" or \"400 Gb/s\"";
 ///
 /// # Errors
 /// When number or unit cannot be read, or the rate exceeds 10^18 bytes per second.
+///
+/// ```
+/// use plimsoll::units::{Bandwidth, parse_rate};
+/// assert_eq!(parse_rate("400 Gb/s"), Ok(Bandwidth::gb_s(50.0)));
+/// ```
 pub fn parse_rate(text: &str) -> Result<Bandwidth, UnitError> {
     let (number, unit) = split(text)?;
     let scale = match unit {
@@ -116,10 +126,45 @@ pub fn parse_rate(text: &str) -> Result<Bandwidth, UnitError> {
     Ok(Bandwidth::new(rate))
 }
 
+/// Parses a number of tokens; `k` and `M` are binary, as contexts are named: `32k` = 32768.
+///
+/// # Errors
+/// When number or suffix cannot be read, or the count exceeds 10^15.
+///
+/// ```
+/// use plimsoll::units::parse_tokens;
+/// assert_eq!(parse_tokens("32k"), Ok(32_768));
+/// assert_eq!(parse_tokens("32000"), Ok(32_000));
+/// ```
+pub fn parse_tokens(text: &str) -> Result<u64, UnitError> {
+    let trimmed = text.trim();
+    let (digits, factor) = match trimmed.char_indices().last() {
+        Some((i, 'k' | 'K')) => (&trimmed[..i], 1024.0),
+        Some((i, 'm' | 'M')) => (&trimmed[..i], 1_048_576.0),
+        Some(_) | None => (trimmed, 1.0),
+    };
+    if factor > 1.0 && digits.ends_with(char::is_alphabetic) {
+        return Err(UnitError::UnknownUnit {
+            unit: trimmed.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').to_owned(),
+            expected: "k or M",
+        });
+    }
+    let count = parse_count(digits)? * factor;
+    if count > 1e15 {
+        return Err(UnitError::OutOfRange(trimmed.to_owned()));
+    }
+    Ok(count as u64)
+}
+
 /// Parses a count of parameters or tokens with an optional decimal suffix: `750B`, `1.6T`, `128k`.
 ///
 /// # Errors
 /// When number or suffix cannot be read, or the count exceeds 10^15.
+///
+/// ```
+/// use plimsoll::units::parse_count;
+/// assert_eq!(parse_count("1.6T"), Ok(1.6e12));
+/// ```
 pub fn parse_count(text: &str) -> Result<f64, UnitError> {
     let (number, unit) = split(text)?;
     let scale = match unit {
@@ -147,18 +192,20 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "whole numbers are exact")]
     fn decimal_and_binary_stay_apart() {
         assert_eq!(parse_bytes("80 GB").unwrap(), Bytes::gb(80.0));
         assert_eq!(parse_bytes("81559 MiB").unwrap(), Bytes::mib(81559.0));
         assert_eq!(parse_rate("400 Gb/s").unwrap(), Bandwidth::gb_s(50.0));
-        assert_eq!(parse_count("1.6T").unwrap(), 1.6e12);
+        assert!((parse_count("1.6T").unwrap() - 1.6e12).abs() < 1.0);
     }
 
     #[test]
     fn refuses_what_it_cannot_know() {
         assert!(matches!(parse_bytes("24"), Err(UnitError::NoUnit { .. })));
         assert!(matches!(parse_bytes("24 gigs"), Err(UnitError::UnknownUnit { .. })));
-        assert!(matches!(parse_bytes("-3 GB"), Err(UnitError::OutOfRange(_))));
+        assert!(matches!(parse_bytes("-3 GB"), Err(UnitError::Negative(_))));
+        assert!(matches!(parse_tokens("999999999999999M"), Err(UnitError::OutOfRange(_))));
         assert!(matches!(parse_bytes("1e30 GB"), Err(UnitError::OutOfRange(_))));
         assert!(matches!(parse_bytes("much"), Err(UnitError::NoNumber(_))));
     }

@@ -4,6 +4,12 @@ use super::quantity::{Bandwidth, Bytes, FlopRate, Money, Seconds, TokenRate, Wat
 use std::fmt;
 
 /// A number with three significant digits and no exponent: `0.0123`, `1.23`, `12.3`, `123`, `1230`.
+///
+/// ```
+/// use plimsoll::units::significant;
+/// assert_eq!(significant(0.012_345), "0.0123");
+/// assert_eq!(significant(1230.4), "1230");
+/// ```
 pub fn significant(x: f64) -> String {
     if !x.is_finite() {
         return "–".to_owned();
@@ -35,6 +41,21 @@ pub fn count(n: f64) -> String {
 /// An amount in gibibytes without the unit, for columns headed `GiB`.
 pub fn gib(bytes: Bytes) -> String {
     significant(bytes.in_gib())
+}
+
+/// A number of tokens as contexts are named: `512`, `32k`, `128k`, `1M`, binary multiples.
+///
+/// ```
+/// use plimsoll::units::tokens;
+/// assert_eq!(tokens(131_072), "128k");
+/// ```
+pub fn tokens(n: u64) -> String {
+    match n {
+        n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{}M", n >> 20),
+        n if n >= 1 << 20 => format!("{}M", significant(n as f64 / 1_048_576.0)),
+        n if n >= 1024 => format!("{}k", n >> 10),
+        n => n.to_string(),
+    }
 }
 
 impl fmt::Display for Bytes {
@@ -97,8 +118,10 @@ mod tests {
 
     #[test]
     fn three_significant_digits() {
-        let shown: Vec<String> =
-            [0.0123, 0.123_45, 1.234, 12.34, 123.4, 1234.0, 99.97, 0.0].into_iter().map(significant).collect();
+        let shown: Vec<String> = [0.0123, 0.123_45, 1.234, 12.34, 123.4, 1234.0, 99.97, 0.0]
+            .into_iter()
+            .map(significant)
+            .collect();
         assert_eq!(shown, ["0.0123", "0.123", "1.23", "12.3", "123", "1234", "100", "0"]);
     }
 

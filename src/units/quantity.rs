@@ -82,7 +82,8 @@ macro_rules! quantity {
 
         impl Sum for $name {
             fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-                Self(iter.map(|x| x.0).sum())
+                // The empty sum of floats is -0.0, which would print as `-0 B`.
+                Self(iter.fold(0.0, |sum, x| sum + x.0))
             }
         }
     };

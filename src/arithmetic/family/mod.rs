@@ -4,6 +4,19 @@
 //! work it does beyond multiplying by its weights. To add a family, write its file and name it in
 //! [`Block::family`].
 
+mod channel_delta;
+mod compressed;
+pub(crate) mod context;
+mod delta;
+mod dense;
+mod experts;
+mod grouped;
+mod hyper;
+mod latent;
+mod mamba1;
+mod mamba2;
+mod short_conv;
+
 use crate::arithmetic::cache::Component;
 use crate::arithmetic::tensor::Tensor;
 use crate::catalogue::model::{Block, LayerSet};
