@@ -6,4 +6,7 @@ pub mod catalogue;
 pub mod detect;
 pub mod fact;
 pub mod import;
+pub mod perf;
+pub mod placement;
 pub mod units;
+pub mod validate;

@@ -1,0 +1,354 @@
+//! One stage of a local engine on one accelerator: llama.cpp and its relatives, MLX, and vLLM on
+//! workstation cards.
+//!
+//! ```text
+//! decode of B sequences at depth L
+//!   t = t_token + layers (t_layer + ...) + always-on bytes / (e BW)
+//!       + D(B^x) expert bytes / (e em BW) + B KV / (ek BW) + 2 B state / (0.7 BW) + rows(B)
+//! prefill of T tokens in m micro-batches of ub, M rows per expert
+//!   t = 2 T weights / (gs P) + 2 T expert weights / (gs xs M/(M + M0) P) + attention / (as P)
+//!       + m (D(ub) expert bytes / (e em BW) + layers t_ub) + t_token
+//! ```
+//!
+//! P is a yardstick of matrix rates, not a claim: half precision with half accumulation where the
+//! catalogue lists it. Constants are joint fits to published measurements (see the data files), so
+//! they absorb what the formulas leave out. Wrong where kernels differ from build to build, and for
+//! attention kinds without measured rows.
+
+use super::constants::{Fetch, Kind, Missing};
+use super::ops::{ExpertLoad, Load, Owner};
+use super::parts::{Cost, Parts};
+use super::time::Limit;
+use crate::catalogue::machine::DeviceGroup;
+use crate::perf::class::Class;
+use crate::units::math;
+
+/// Experts of one shape with their constants.
+#[derive(Clone, Copy, Debug)]
+struct Grouped {
+    load: ExpertLoad,
+    /// Seconds to read one expert of one layer on this rank.
+    read: f64,
+    /// Seconds per row and layer of the products of a token's experts, at full rate.
+    multiply: f64,
+    /// Share of the experts, or of each, on this rank.
+    share: f64,
+}
+
+impl Grouped {
+    fn new(
+        load: ExpertLoad,
+        share: f64,
+        peak: f64,
+        read: impl Fn(&mut Fetch, Kind) -> Result<f64, Missing>,
+        fetch: &mut Fetch,
+    ) -> Result<Self, Missing> {
+        let kind = if load.kind.is_wide() { load.kind } else { Kind::Quantised };
+        let rate = read(fetch, load.kind)? * fetch.of("expert_read_factor", kind)?;
+        let products = fetch.of("gemm_rate", load.kind)? * fetch.of("expert_gemm_factor", load.kind)? * peak;
+        Ok(Self {
+            load,
+            read: load.bytes * share / rate,
+            multiply: 2.0 * load.active * load.weights * share / products,
+            share,
+        })
+    }
+}
+
+/// A mixer with its constants.
+#[derive(Clone, Copy, Debug)]
+struct Mixing {
+    read: f64,
+    multiply: f64,
+}
+
+/// A stage with its constants resolved.
+#[derive(Clone, Debug)]
+pub(super) struct LocalStage<'a> {
+    load: Load<'a>,
+    /// Seconds, bytes and operations of reading all always-on weights but the head.
+    weights: Cost,
+    head: Cost,
+    /// Seconds and operations of multiplying one row with them.
+    row: Cost,
+    experts: Vec<Grouped>,
+    mixers: Vec<Mixing>,
+    /// Seconds per byte of state.
+    state: f64,
+    /// Seconds per operation on state.
+    state_multiply: f64,
+    t_token: f64,
+    t_layers: f64,
+    t_micro: f64,
+    half_rows: f64,
+    overlap: f64,
+    /// Seconds of one further row in the matrix-vector path, and in the matrix-matrix path.
+    further_row: f64,
+    matrix_row: f64,
+    pad: f64,
+    chunk: f64,
+    bases: Bases,
+}
+
+/// What each part rests on.
+#[derive(Clone, Debug, Default)]
+struct Bases {
+    weights: String,
+    experts: String,
+    attention: String,
+    fixed: String,
+    rows: String,
+    products: String,
+}
+
+/// The yardstick of matrix rates of a device, operations per second.
+pub(super) fn matrix_peak(group: &DeviceGroup, fetch: &mut Fetch) -> Result<f64, Missing> {
+    if fetch.asked.class.is_apple() {
+        let cores = gpu_cores(&group.id).or_else(|| gpu_cores(&group.accelerator.name));
+        if let Some(cores) = cores {
+            return Ok(f64::from(cores) * fetch.get("apple_core_rate")? * 1e12);
+        }
+    }
+    let rates = &group.accelerator.rates;
+    let half = rates.fp16_acc16.or(rates.fp16).or(rates.bf16).unwrap_or(0.0) * fetch.get("peak_factor")?;
+    // Chips before matrix units list half precision at a fraction of single.
+    let peak = half.max(rates.fp32.unwrap_or(0.0));
+    if peak > 0.0 { Ok(peak * 1e12) } else { Err(Missing("a matrix rate of the accelerator")) }
+}
+
+/// The number before `gpu` or `-core GPU` in a name: `m2-ultra-76gpu`.
+fn gpu_cores(name: &str) -> Option<u32> {
+    let lower = name.to_ascii_lowercase();
+    let before = &lower[..lower.rfind("gpu")?];
+    let before = before.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let digits = before.len() - before.bytes().rev().take_while(u8::is_ascii_digit).count();
+    before[digits..].parse().ok()
+}
+
+impl<'a> LocalStage<'a> {
+    /// Resolves the constants of a stage.
+    pub(super) fn new(
+        load: Load<'a>,
+        group: &DeviceGroup,
+        fetch: &mut Fetch,
+        chunk: f64,
+        flash: bool,
+        expert_ranks: f64,
+    ) -> Result<Self, Missing> {
+        const US: f64 = 1e-6;
+        let bandwidth = group.bandwidth.value.get();
+        let cap = fetch.get("read_cap")?;
+        let peak = matrix_peak(group, fetch)?;
+        fetch.basis();
+        let mut bases = Bases::default();
+
+        let read = |fetch: &mut Fetch, kind: Kind| -> Result<f64, Missing> {
+            Ok(fetch.of("weight_read_efficiency", kind)?.min(cap) * bandwidth)
+        };
+        let (mut weights, mut head, mut row) = (Cost::default(), Cost::default(), Cost::default());
+        for product in &load.products {
+            let bytes = product.bytes * product.layers;
+            let flop = 2.0 * product.weights() * product.layers;
+            let cost = Cost { time: bytes / read(fetch, product.kind)?, flop, bytes };
+            if product.owner == Owner::Head {
+                head = head.and(cost);
+            } else {
+                weights = weights.and(cost);
+            }
+        }
+        let wide = fetch.minor("weight_read_efficiency", Kind::Bf16)?.min(cap) * bandwidth;
+        weights = weights.and(Cost { time: load.vectors / wide, flop: 0.0, bytes: load.vectors });
+        bases.weights = fetch.basis();
+        for product in load.products.iter().filter(|product| product.owner != Owner::Head) {
+            let flop = 2.0 * product.weights() * product.layers;
+            row = row.and(Cost {
+                time: flop / (fetch.of("gemm_rate", product.kind)? * peak),
+                flop,
+                bytes: 0.0,
+            });
+        }
+        bases.products = fetch.basis();
+
+        let share = 1.0 / expert_ranks;
+        let experts: Vec<Grouped> = load
+            .experts
+            .iter()
+            .map(|shape| Grouped::new(*shape, share, peak, read, fetch))
+            .collect::<Result<_, _>>()?;
+        let (half_rows, overlap) = if experts.is_empty() {
+            (0.0, 1.0)
+        } else {
+            (fetch.minor("expert_half_rows", None)?, fetch.minor("expert_overlap_exponent", None)?)
+        };
+        bases.experts = fetch.basis();
+
+        let flash = if flash { 1.0 } else { fetch.get("attention_without_flash")? };
+        let mut mixers = Vec::with_capacity(load.mixers.len());
+        for mixer in &load.mixers {
+            if mixer.is_recurrent() {
+                // Its state has constants of its own.
+                mixers.push(Mixing { read: 0.0, multiply: 0.0 });
+                continue;
+            }
+            let rate = fetch.of("kv_read_efficiency", mixer.head)? * bandwidth;
+            let products = fetch.of("attention_rate", mixer.head)? * flash * peak;
+            mixers.push(Mixing { read: 1.0 / rate, multiply: 1.0 / products });
+        }
+        let state = 2.0 / (fetch.get("local_state_memory")? * bandwidth);
+        let state_multiply = 1.0 / (fetch.get("local_state_compute")? * peak);
+        bases.attention = fetch.basis();
+
+        let mut t_layers = load.layers * fetch.get("t_layer")?;
+        if load.expert_layers() > 0.0 {
+            t_layers += load.expert_layers() * fetch.get("t_moe")?;
+        }
+        if load.recurrent_layers() > 0.0 {
+            t_layers += load.recurrent_layers() * fetch.get("t_state")?;
+        }
+        let t_token = fetch.get("t_token")? * US;
+        let t_micro = load.layers * fetch.get("t_micro_batch")? * US;
+        bases.fixed = fetch.basis();
+
+        let moe = load.expert_layers() > 0.0;
+        let row_rate = fetch.minor("row_rate", if moe { Kind::Moe } else { Kind::Dense })?;
+        let pad = fetch.minor("row_pad", None)?;
+        let active: f64 =
+            experts.iter().map(|e| e.load.active * e.load.weights * e.share * e.load.layers).sum();
+        let further_row = (row.flop + 2.0 * active) / (row_rate * peak);
+        let matrix_row = row.time + experts.iter().map(|e| e.multiply * e.load.layers).sum::<f64>();
+        bases.rows = fetch.basis();
+
+        let t_layers = t_layers * US;
+        Ok(Self {
+            load,
+            weights,
+            head,
+            row,
+            experts,
+            mixers,
+            state,
+            state_multiply,
+            t_token,
+            t_layers,
+            t_micro,
+            half_rows,
+            overlap,
+            further_row,
+            matrix_row,
+            pad,
+            chunk,
+            bases,
+        })
+    }
+
+    /// Fixed time of a token that only one stage of a pipeline pays.
+    pub(super) fn token(&self, parts: &mut Parts) {
+        parts.add("sampling and launch", 0.0, Limit::Overhead, Cost::fixed(self.t_token), &self.bases.fixed);
+    }
+
+    /// One token for each of `sequences` at `depth`.
+    pub(super) fn decode(&self, sequences: f64, depth: u64, parts: &mut Parts) {
+        let layers = self.load.layers;
+        parts.add("layer launches", layers, Limit::Overhead, Cost::fixed(self.t_layers), &self.bases.fixed);
+        parts.add(
+            "always-on weights",
+            layers,
+            Limit::Memory,
+            self.weights.with_rows(sequences),
+            &self.bases.weights,
+        );
+        parts.add("output matrix", 1.0, Limit::Memory, self.head.with_rows(sequences), &self.bases.weights);
+        for experts in &self.experts {
+            let load = &experts.load;
+            let touched = load.distinct(math::pow(sequences, self.overlap)) * load.layers;
+            let cost = Cost {
+                time: touched * experts.read,
+                flop: 2.0 * sequences * load.active * load.weights * experts.share * load.layers,
+                bytes: touched * load.bytes * experts.share,
+            };
+            parts.add("experts", load.layers, Limit::Memory, cost, &self.bases.experts);
+        }
+        for (mixer, constants) in self.load.mixers.iter().zip(&self.mixers) {
+            let bytes = mixer.read(depth + 1) * sequences * mixer.layers;
+            let flop = mixer.block.family().mixing(self.load.hidden, 1, depth).attention_flop;
+            let flop = flop * mixer.share * sequences * mixer.layers;
+            let cost = Cost { time: bytes * constants.read, flop, bytes };
+            parts.add("cache", mixer.layers, Limit::Memory, cost, &self.bases.attention);
+            let bytes = mixer.state * sequences * mixer.layers;
+            let cost = Cost { time: bytes * self.state, flop: 0.0, bytes: 2.0 * bytes };
+            parts.add("state", mixer.layers, Limit::Memory, cost, &self.bases.attention);
+        }
+        if sequences > 1.0 {
+            // Matrix-vector kernels pay for every row; matrix-matrix kernels for a padded tile.
+            let vector = (sequences - 1.0) * self.further_row;
+            let matrix = sequences.max(self.pad) * self.matrix_row;
+            let cost = Cost::fixed(vector * matrix / (vector + matrix));
+            parts.add("further rows", layers, Limit::Compute, cost, &self.bases.rows);
+        }
+    }
+
+    /// `new` tokens for each of `sequences` after `depth`, in micro-batches.
+    pub(super) fn prefill(&self, sequences: f64, new: u64, depth: u64, parts: &mut Parts) {
+        let layers = self.load.layers;
+        let tokens = sequences * new as f64;
+        let chunk = tokens.min(self.chunk);
+        let chunks = (tokens / chunk).ceil();
+        parts.add(
+            "layer launches",
+            layers,
+            Limit::Overhead,
+            Cost::fixed(self.t_micro * chunks),
+            &self.bases.fixed,
+        );
+        parts.add("matrix products", layers, Limit::Compute, self.row.times(tokens), &self.bases.products);
+        parts.add("output matrix", 1.0, Limit::Memory, self.head.with_rows(sequences), &self.bases.weights);
+        for experts in &self.experts {
+            let load = &experts.load;
+            let rows = chunk * load.active / load.count;
+            let slow = (rows + self.half_rows) / rows;
+            let cost = Cost {
+                time: tokens * experts.multiply * slow * load.layers,
+                flop: 2.0 * tokens * load.active * load.weights * experts.share * load.layers,
+                bytes: 0.0,
+            };
+            parts.add("experts", load.layers, Limit::Compute, cost, &self.bases.experts);
+            let touched = load.distinct(chunk) * load.layers * chunks;
+            let cost =
+                Cost { time: touched * experts.read, flop: 0.0, bytes: touched * load.bytes * experts.share };
+            parts.add("experts", load.layers, Limit::Memory, cost, &self.bases.experts);
+        }
+        for (mixer, constants) in self.load.mixers.iter().zip(&self.mixers) {
+            let mixing = mixer.block.family().mixing(self.load.hidden, new, depth);
+            let scale = sequences * mixer.layers;
+            let flop = mixer.fitted_flop(self.load.hidden, new, depth) * scale;
+            let cost = Cost { time: flop * constants.multiply, flop, bytes: 0.0 };
+            parts.add("attention", mixer.layers, Limit::Compute, cost, &self.bases.attention);
+            let flop = mixing.state_flop * mixer.share * scale;
+            let cost = Cost { time: flop * self.state_multiply, flop, bytes: 0.0 };
+            parts.add("state", mixer.layers, Limit::Compute, cost, &self.bases.attention);
+        }
+    }
+
+    /// The load, for what lies beside the device.
+    pub(super) const fn load(&self) -> &Load<'a> {
+        &self.load
+    }
+}
+
+/// Whether the class follows these formulas under a serving engine too: cards for which servers
+/// were measured end to end, not operator by operator.
+pub(super) const fn serves_locally(class: Class) -> bool {
+    !class.is_datacenter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gpu_cores;
+
+    #[test]
+    fn cores_are_read_from_names() {
+        assert_eq!(gpu_cores("m2-ultra-76gpu"), Some(76));
+        assert_eq!(gpu_cores("Apple M4 Pro (16-core GPU)"), Some(16));
+        assert_eq!(gpu_cores("m4-max"), None);
+    }
+}

@@ -1,0 +1,34 @@
+//! Time: of an operation, of a collective, of a forward step on a deployment.
+//!
+//! [`Estimator`] takes a [`deployment::Deployment`], resolves its constants once and answers with
+//! the time of any step as a list of parts. Adding a device, an engine or a type of weights is
+//! adding cells to the data files of [`constants`].
+
+mod attention;
+pub mod class;
+mod collective;
+pub mod constants;
+mod cpu;
+pub mod deployment;
+pub mod estimator;
+mod experts;
+mod gemm;
+pub mod ground;
+mod interval;
+mod local;
+mod mixer;
+mod offload;
+mod ops;
+mod parts;
+mod resolve;
+mod server;
+mod stage;
+mod steady;
+#[cfg(test)]
+mod tests;
+pub mod time;
+mod version;
+
+pub use estimator::{Estimator, Phase, Unpredictable};
+pub use interval::Regime;
+pub use steady::Serving;
