@@ -1,3 +1,5 @@
-//! The command `plan`.
+//! The binary `plan`: parse, run, map errors to exit codes.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    plimsoll::cli::main()
+}

@@ -1,0 +1,67 @@
+//! The arguments. Doc comments are the help; completions, man page and reference come from here.
+
+use crate::cli::question::QuestionArgs;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Plan hardware for large language models: what fits, how fast it runs, what a token costs
+#[derive(Debug, Parser)]
+#[command(name = "plan", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Examples:
+  plan                                          what runs on this machine
+  plan --model deepseek-v4-pro --hw my-rig.toml ranked ways to deploy a model
+  plan --model glm-5.1 --hw 8xh200-sxm          hardware by count and name
+  plan fit kimi-k2.6 --hw 8xh200-sxm            which quantization fits
+  plan hardware search h200                     names to use with --hw
+
+Exit codes: 0 answered, 1 nothing fits, 2 bad input, 3 a fault of plan")]
+pub struct Cli {
+    /// What to do; without a command, plan a deployment
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The question of the main job.
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Read more models and hardware from this folder, which override shipped ones by name
+    #[arg(long, value_name = "DIR", global = true)]
+    pub catalogue: Vec<PathBuf>,
+    /// Set the page width in columns [default: the terminal's, else 100]
+    #[arg(long, value_name = "COLUMNS", global = true, value_parser = clap::value_parser!(u16).range(40..=400))]
+    pub width: Option<u16>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show which weight formats of a model fit, at which context and for how many users
+    Fit(crate::cli::fit::FitArgs),
+    /// Show why: the memory ledger and the parts of a step of one option
+    Explain(crate::cli::explain::ExplainArgs),
+    /// List, search, show and check models
+    Models(crate::cli::models::ModelsArgs),
+    /// List, search, show and check hardware
+    Hardware(crate::cli::hardware::HardwareArgs),
+    /// Show what this machine is and how the catalogue understands it
+    Detect(crate::cli::detect::DetectArgs),
+    /// Predict published measurements and show the error by regime
+    Validate(crate::cli::validate::ValidateArgs),
+    /// Turn a config.json into a model spec to edit
+    Import(crate::cli::import::ImportArgs),
+    /// Print the JSON schema of `--json`
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}

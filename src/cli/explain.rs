@@ -1,0 +1,71 @@
+//! `plan explain`: why an option is what it is.
+
+use crate::catalogue::nearest::ranked;
+use crate::catalogue::store::Catalogue;
+use crate::cli::error::{CliError, Outcome};
+use crate::cli::question::{LoadArgs, answer, request};
+use crate::report::explain;
+use clap::Args;
+use std::io::Write;
+
+/// What to explain.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Explain this option: an id from a plan, or a model for its best option
+    #[arg(value_name = "OPTION")]
+    pub option: String,
+    /// Plan on this hardware [default: this machine]
+    #[arg(long, short = 'H', value_name = "HARDWARE")]
+    pub hw: Option<String>,
+    /// The load the plan was made for.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Print the option as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Bad input, or an option the plan does not have.
+pub fn run(
+    args: &ExplainArgs,
+    catalogue: &Catalogue,
+    width: usize,
+    out: &mut dyn Write,
+) -> Result<Outcome, CliError> {
+    // An id is `model/format/engine/layout/kv-…`; hub ids have a slash too but name no format.
+    let parts: Vec<&str> = args.option.split('/').collect();
+    let is_option = parts.len() == 5;
+    let model = if is_option { parts[0] } else { args.option.as_str() };
+    let mut load = args.load.clone();
+    if is_option && load.format.is_empty() {
+        load.format = vec![parts[1].to_owned()];
+    }
+    let plan = answer(&request(Some(model), None, args.hw.as_deref(), &load, catalogue)?, catalogue)?;
+    let found = if is_option {
+        plan.options.iter().find(|option| option.id == args.option)
+    } else {
+        plan.options.first()
+    };
+    let Some(option) = found else {
+        if plan.options.is_empty() {
+            writeln!(out, "nothing fits; `plan --model {model}` says by how much")?;
+            return Ok(Outcome::NothingFits);
+        }
+        let ids = plan.options.iter().map(|option| option.id.as_str());
+        return Err(CliError::Unknown {
+            what: "option",
+            name: args.option.clone(),
+            near: ranked(&args.option, ids).into_iter().map(str::to_owned).collect(),
+        });
+    };
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, option).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        explain::render(option, width, out)?;
+    }
+    Ok(Outcome::Answered)
+}

@@ -1,0 +1,18 @@
+//! The command line: raw arguments in, a validated request out, errors and exit codes in one place.
+
+pub mod args;
+pub mod detect;
+pub mod error;
+pub mod explain;
+pub mod fit;
+pub mod hardware;
+pub mod import;
+mod machine_text;
+pub mod models;
+pub mod question;
+mod resolve;
+mod shell;
+pub mod validate;
+
+pub use args::Cli;
+pub use shell::main;

@@ -1,0 +1,72 @@
+//! `plan validate`: predict published measurements and say how wrong that was.
+
+use crate::catalogue::decode::utf8_text;
+use crate::cli::error::{CliError, Outcome};
+use crate::validate::report::Accuracy;
+use crate::validate::{Judge, judge_text};
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Predict published measurements and show the error by regime
+#[derive(Clone, Debug, Args)]
+pub struct ValidateArgs {
+    /// Measurements to predict; their kind is known by the header [default: the shipped ones]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print the rows as CSV
+    #[arg(long)]
+    pub csv: bool,
+    /// Show so many of the worst rows
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub worst: usize,
+}
+
+/// Judges the files, or the `shipped` ones (name and text) if none is given.
+///
+/// # Errors
+/// Files that cannot be read, with all their problems.
+pub fn run(
+    args: &ValidateArgs,
+    judges: &[&dyn Judge],
+    shipped: &[(&str, &str)],
+    out: &mut dyn Write,
+    width: u16,
+) -> Result<Outcome, CliError> {
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for path in &args.files {
+        let name = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(bytes) => {
+                let text = utf8_text(&name, bytes)?;
+                texts.push((name, text));
+            }
+            Err(source) => return Err(CliError::Io { action: "read", path: name, source }),
+        }
+    }
+    if args.files.is_empty() {
+        texts.extend(shipped.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+    }
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    for (name, text) in &texts {
+        match judge_text(name, text, judges) {
+            Ok(found) => rows.extend(found),
+            Err(file) => bad.push(file),
+        }
+    }
+    if !bad.is_empty() {
+        return Err(CliError::Files(bad));
+    }
+    let accuracy = Accuracy::of(&rows);
+    if args.json {
+        accuracy.write_json(out)?;
+    } else if args.csv {
+        accuracy.write_csv(out)?;
+    } else {
+        accuracy.write_tables(out, args.worst, width)?;
+    }
+    Ok(Outcome::Answered)
+}

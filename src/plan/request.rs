@@ -1,0 +1,66 @@
+//! The question, validated: everything `plan` needs to answer, nothing it has to look up in the
+//! world.
+
+use crate::arithmetic::kv::KvFormat;
+use crate::catalogue::hardware::Machine;
+use crate::catalogue::model::ModelSpec;
+use crate::perf::deployment::Engine;
+use crate::ranking::Objective;
+
+/// Which models the question is about.
+#[derive(Clone, Debug)]
+pub enum Models {
+    /// One model, with the name its maker or the user gave it.
+    One(Box<ModelSpec>),
+    /// Every model of the catalogue, the best option of each.
+    All,
+}
+
+/// What one session looks like and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct Workload {
+    /// Tokens a session may grow to: the cache each one needs.
+    pub context: u64,
+    /// Prompt tokens of a request.
+    pub prompt: u64,
+    /// Tokens generated per request.
+    pub output: u64,
+    /// Sessions served at the same time, at least.
+    pub users: u64,
+}
+
+/// What the user fixed; empty means free.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Weight formats to consider, as written.
+    pub formats: Vec<String>,
+    /// Cache format.
+    pub kv: Option<KvFormat>,
+    /// Engines to consider.
+    pub engines: Vec<Engine>,
+    /// Tensor-parallel ranks.
+    pub tp: Option<u32>,
+    /// Pipeline stages.
+    pub pp: Option<u32>,
+    /// Attention data-parallel groups.
+    pub dp: Option<u32>,
+    /// Whether experts are divided whole.
+    pub expert_parallel: Option<bool>,
+    /// Whether host memory may hold weights.
+    pub no_offload: bool,
+}
+
+/// One question.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The models.
+    pub models: Models,
+    /// The hardware, resolved, with its assumptions.
+    pub machine: Machine,
+    /// The load.
+    pub workload: Workload,
+    /// What is fixed.
+    pub limits: Limits,
+    /// How options are ordered.
+    pub objective: Objective,
+}
