@@ -106,12 +106,15 @@ fn sparse(name: &str, shape: &Shape, total: u64, active: u64) -> Option<ModelSpe
     let (_, _, layers, hidden) = *shape;
     let per_width = 3 * hidden * u64::from(layers);
     let make = |count: u64, width: u64, rest: u64, idle: u64| {
+        // What every token uses beyond attention and its experts goes into shared experts.
+        let shared = rest / per_width / 32 * 32;
+        let rest = rest - shared * per_width;
         let experts = Experts {
             count: Count::new(count),
             active: Count::new(CHOSEN),
             width: Count::new(width),
             latent: None,
-            shared_width: None,
+            shared_width: (shared > 0).then(|| Count::new(shared)),
             shared_gate: false,
             ungated: false,
             router_bias: false,

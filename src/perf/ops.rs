@@ -221,6 +221,12 @@ fn add_product(products: &mut Vec<Product>, entry: &Entry, layers: f64, tp: f64)
         Shard::KvHeads(heads) => tp.min(heads as f64),
     };
     let (mut inputs, mut outputs) = (tensor.cols as f64, (tensor.rows * tensor.copies) as f64);
+    if tensor.role == Role::Other {
+        // Weights of unknown shape are listed as one row; a square one moves as few activations as
+        // matrices do.
+        inputs = (inputs * outputs).sqrt();
+        outputs = inputs;
+    }
     if divides_inputs(tensor.role) {
         inputs /= ways;
     } else {
