@@ -1,11 +1,11 @@
 //! Which formats fit at which context: one plan per context, read side by side.
 
-use crate::arithmetic::scheme;
+use crate::arithmetic::scheme::Scheme;
 use crate::catalogue::store::Catalogue;
 use crate::fact::{Estimate, Fact};
 use crate::plan::answer::{Candidate, Fit, Plan, Question, SCHEMA};
 use crate::plan::request::{Models, Request, Workload};
-use crate::plan::{PlanError, plan};
+use crate::plan::{PlanError, offered, plan};
 use crate::units::{Bytes, TokenRate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ pub fn fit(request: &Request, catalogue: &Catalogue) -> Result<FitTable, PlanErr
     contexts.sort_unstable();
     contexts.dedup();
     let formats = if request.limits.formats.is_empty() {
-        scheme::candidates(spec).iter().map(scheme::Scheme::name).collect()
+        offered(spec).iter().map(Scheme::name).collect()
     } else {
         request.limits.formats.clone()
     };

@@ -17,6 +17,7 @@ pub use answer::{
 pub use fit::{Choice, FitCell, FitRow, FitTable, fit};
 pub use request::{Limits, Models, Request, Workload};
 
+use crate::arithmetic::formats::format;
 use crate::arithmetic::scheme::{self, Family, Scheme};
 use crate::catalogue::decode::BadFile;
 use crate::catalogue::model::{Grade, ModelSpec};
@@ -225,28 +226,31 @@ fn best_of(search: &Search<'_>, schemes: &[Scheme]) -> Found {
 /// The formats to try, best quality first.
 fn schemes(model: &Model, request: &Request) -> Result<Vec<Scheme>, PlanError> {
     if request.limits.formats.is_empty() {
-        let mut schemes = scheme::candidates(&model.spec);
-        // Experts of 4 bits need kernels that know them; people ask whether plain FP8 would do.
-        let mixed =
-            model.spec.native.experts.as_ref().is_some_and(|experts| *experts != model.spec.native.default);
-        if mixed {
-            // Nobody converts what was trained in 4 bits to other 4 bits.
-            schemes.retain(|s| *s == Scheme::native() || s.family() != Family::Safetensors);
-        }
-        if mixed
-            && model.spec.native.default.starts_with("fp8")
-            && let Ok(fp8) = Scheme::parse("fp8")
-            && !schemes.contains(&fp8)
-        {
-            schemes.insert(1, fp8);
-        }
-        return Ok(schemes);
+        return Ok(offered(&model.spec));
     }
     let parse = |name: &String| {
         Scheme::parse(name)
             .map_err(|unknown| PlanError::UnknownFormat { name: name.clone(), near: unknown.near })
     };
     request.limits.formats.iter().map(parse).collect()
+}
+
+/// Formats worth trying for a model, best quality first.
+fn offered(spec: &ModelSpec) -> Vec<Scheme> {
+    /// Experts of so few bits are native 4-bit experts with their scales.
+    const FEW_BITS: f64 = 5.0;
+    let mut schemes = scheme::candidates(spec);
+    let native = &spec.native;
+    let experts = native.experts.as_deref().and_then(format).map(|named| named.format.bits());
+    if experts.is_some_and(|bits| bits <= FEW_BITS) {
+        // Nobody converts what was trained in 4 bits to other 4 bits; but its experts need kernels
+        // that know them, and people ask whether plain FP8 would do.
+        schemes.retain(|s| *s == Scheme::native() || s.family() != Family::Safetensors);
+        let fp8 = Scheme::parse("fp8").ok().filter(|_| native.default.starts_with("fp8"));
+        let after_native = schemes.len().min(1);
+        schemes.splice(after_native..after_native, fp8);
+    }
+    schemes
 }
 
 /// The misses worth telling: all that are better than what fits, or the smallest if nothing does.
