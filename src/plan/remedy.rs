@@ -26,10 +26,7 @@ pub(super) fn remedies(
     objective: Objective,
     options: &[Candidate],
 ) -> Vec<Remedy> {
-    let helped = options
-        .iter()
-        .filter(|option| option.format == scheme.name())
-        .max_by(|a, b| score(&a.merit(), objective).total_cmp(&score(&b.merit(), objective)));
+    let helped = best_of(options.iter().filter(|option| option.format == scheme.name()), objective);
     let mut found: Vec<Remedy> =
         helped.map(|option| remedy("host memory".to_owned(), option)).into_iter().collect();
     let alone = Limits { no_offload: search.machine.device_count() > 0, ..search.limits.clone() };
@@ -59,7 +56,7 @@ pub(super) fn remedies(
         }
     }
     for times in MORE {
-        let machine = scaled(search.machine, times);
+        let machine = search.machine.times(times);
         let running =
             Running { per_hour: economics::per_hour(&machine, defaults), power: economics::power(&machine) };
         let bigger = Search { machine: &machine, running: &running, ..*search };
@@ -73,8 +70,15 @@ pub(super) fn remedies(
 
 /// The best option of a changed search.
 fn best(search: &Search<'_>, scheme: &Scheme, objective: Objective) -> Option<Candidate> {
-    let found = search.run(std::slice::from_ref(scheme));
-    found.options.into_iter().max_by(|a, b| {
+    best_of(&search.run(std::slice::from_ref(scheme)).options, objective).cloned()
+}
+
+/// The best of some options; equals by id.
+fn best_of<'a>(
+    options: impl IntoIterator<Item = &'a Candidate>,
+    objective: Objective,
+) -> Option<&'a Candidate> {
+    options.into_iter().max_by(|a, b| {
         score(&a.merit(), objective).total_cmp(&score(&b.merit(), objective)).then_with(|| b.id.cmp(&a.id))
     })
 }
@@ -88,11 +92,6 @@ fn remedy(change: String, best: &Candidate) -> Remedy {
         throughput_tokens_per_s: best.throughput.decode_tokens_per_s.likely,
         per_hour: best.cost.per_hour.as_ref().map(|f| f.value),
     }
-}
-
-/// The machine with more of the same: devices while a node has room for them, else nodes.
-fn scaled(machine: &Machine, times: u32) -> Machine {
-    machine.times(times)
 }
 
 /// `2 nodes instead of 1`, `2 devices instead of 1`.
