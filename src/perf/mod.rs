@@ -6,6 +6,7 @@
 
 mod attention;
 pub mod class;
+mod closed_loop;
 mod collective;
 pub mod constants;
 mod cpu;

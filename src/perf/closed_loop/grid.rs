@@ -1,0 +1,102 @@
+//! Step times at powers of two.
+
+use super::StepTimes;
+
+/// Prompt tokens of the smallest step told apart; fewer take as long.
+const FEWEST_TOKENS: u64 = 64;
+
+/// Step times asked once at powers of two, with straight lines between them.
+///
+/// Engines capture decode graphs at such sizes, and a step changes slowly in between. Past the
+/// last point the last line goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::perf) struct Grid {
+    decode: Doublings,
+    prefill: Doublings,
+}
+
+impl Grid {
+    /// Asks for decode steps up to `sequences` and prompt steps up to `tokens` per group:
+    /// `log2(sequences) + log2(tokens / 64) + 2` questions, rounded up.
+    pub(in crate::perf) fn new(times: &impl StepTimes, sequences: u64, tokens: u64) -> Self {
+        Self {
+            decode: Doublings::new(1, sequences, |n| times.decode(n)),
+            prefill: Doublings::new(FEWEST_TOKENS, tokens, |n| times.prefill(n)),
+        }
+    }
+}
+
+impl StepTimes for Grid {
+    fn decode(&self, sequences: f64) -> f64 {
+        self.decode.at(sequences)
+    }
+
+    fn prefill(&self, tokens: f64) -> f64 {
+        self.prefill.at(tokens)
+    }
+}
+
+/// Values at `first`, `2 first`, `4 first`, ..; at least two, `first` a power of two.
+#[derive(Clone, Debug, PartialEq)]
+struct Doublings {
+    first: u64,
+    values: Vec<f64>,
+}
+
+impl Doublings {
+    fn new(first: u64, last: u64, value: impl Fn(f64) -> f64) -> Self {
+        let last = last.max(2 * first).next_power_of_two();
+        let count = last.ilog2() - first.ilog2();
+        Self { first, values: (0..=count).map(|power| value((first << power) as f64)).collect() }
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        let x = (x / self.first as f64).max(1.0);
+        let piece = ((x as u64).ilog2() as usize).min(self.values.len() - 2);
+        let from = (1_u64 << piece) as f64;
+        let (low, high) = (self.values[piece], self.values[piece + 1]);
+        low + (high - low) * (x - from) / from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    struct Counted(Cell<u32>);
+
+    impl StepTimes for Counted {
+        fn decode(&self, sequences: f64) -> f64 {
+            self.0.set(self.0.get() + 1);
+            0.01 + 1e-4 * sequences
+        }
+
+        fn prefill(&self, tokens: f64) -> f64 {
+            self.0.set(self.0.get() + 1);
+            tokens * tokens
+        }
+    }
+
+    #[test]
+    fn a_straight_line_stays_one_and_few_questions_are_asked() {
+        let times = Counted(Cell::new(0));
+        let grid = Grid::new(&times, 512, 16384);
+        // 1, 2, .. 512 and 64, 128, .. 16384.
+        assert_eq!(times.0.get(), 10 + 9);
+        for n in [1.0, 1.5, 3.0, 100.0, 512.0, 700.0] {
+            assert!((grid.decode(n) - (0.01 + 1e-4 * n)).abs() < 1e-12, "{n}");
+        }
+    }
+
+    #[test]
+    fn points_are_kept_and_lines_run_between() {
+        let grid = Grid::new(&Counted(Cell::new(0)), 1, 200);
+        assert!((grid.prefill(128.0) - 128.0 * 128.0).abs() < 1e-6);
+        // Half way from 64 to 128.
+        assert!((grid.prefill(96.0) - f64::midpoint(64.0 * 64.0, 128.0 * 128.0)).abs() < 1e-6);
+        // Below the first point and past the last one.
+        assert!((grid.prefill(3.0) - 64.0 * 64.0).abs() < 1e-6);
+        assert!((grid.prefill(384.0) - (256.0 * 256.0 + 128.0 * 384.0)).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,185 @@
+//! Requests that come at a rate of their own.
+
+use super::steady::{Pace, PromptTimes};
+use super::{Load, Policy, StepTimes};
+use crate::units::math;
+
+/// A replica that keeps up with its requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::perf) struct OpenLoop {
+    /// Mean requests under way.
+    pub in_flight: f64,
+    /// Mean time per output token after the first, seconds.
+    pub tpot: f64,
+    /// Mean time to the first token, seconds.
+    pub ttft: f64,
+    /// Part of it spent waiting for the prompts of others, seconds.
+    pub wait: f64,
+    /// Share of what the replica could do at most, below one.
+    pub utilisation: f64,
+}
+
+impl OpenLoop {
+    /// Time to the first token that a share of the requests exceeds, seconds.
+    ///
+    /// The wait has an exponential tail, `P(wait > x) = U exp(-x U / W)` with the mean wait `W` and
+    /// the utilisation `U`; what is not waiting is the same for all.
+    pub(in crate::perf) fn ttft_exceeded_by(&self, share: f64) -> f64 {
+        let wait = if self.utilisation > share {
+            self.wait / self.utilisation * math::ln(self.utilisation / share)
+        } else {
+            0.0
+        };
+        self.ttft - self.wait + wait
+    }
+}
+
+/// Requests come faster than they can be served.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::perf) struct Unstable {
+    /// Requests per second that all slots serve.
+    pub most: f64,
+}
+
+/// Halvings of the range of requests under way: 2^-40 of the slots.
+const HALVINGS: usize = 40;
+
+/// The steady state under `rate` requests per second, independent of each other; `load.users` and
+/// `load.requests` do not matter.
+///
+/// By Little's law `N = rate (TTFT + O TPOT(N))` requests are under way. An answer is slowed by the
+/// prompts that come meanwhile, `rate` times its length. A prompt waits for those before it as in
+/// a queue with one server, `W = rate E[s^2] / (2 (1 - U))`, where `s` is the time a prompt costs
+/// and `U = rate (s + O decode(S) / S)` the utilisation with all `S` slots decoding. Both sides
+/// grow with `N`, and the least `N` that serves all is found by halving.
+///
+/// # Errors
+/// The utilisation reaches one, or more requests would be under way than there are slots.
+pub(in crate::perf) fn open_loop(
+    times: &impl StepTimes,
+    policy: &Policy,
+    load: &Load,
+    rate: f64,
+) -> Result<OpenLoop, Unstable> {
+    let slots = load.slots.max(1) as f64;
+    let out = load.output.max(1) as f64;
+    let prompts = PromptTimes { times, policy, input: load.input.max(1) as f64 };
+    let at = |in_flight: f64| Queue::new(&prompts, in_flight, rate, out, slots);
+    let excess = |in_flight: f64| rate * at(in_flight).residence(out) - in_flight;
+    if at(slots).utilisation >= 1.0 || excess(slots) > 0.0 {
+        let full = prompts.pace(times.decode(slots), slots / out, (slots - 1.0) / out);
+        return Err(Unstable { most: slots / (out * full.tpot + full.cost) });
+    }
+    let (mut few, mut enough) = (0.0, slots);
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(few, enough);
+        if excess(middle) > 0.0 {
+            few = middle;
+        } else {
+            enough = middle;
+        }
+    }
+    let Queue { pace, ttft, wait, utilisation } = at(enough);
+    Ok(OpenLoop { in_flight: enough, tpot: pace.tpot, ttft, wait, utilisation })
+}
+
+/// A replica with so many requests under way.
+struct Queue {
+    pace: Pace,
+    ttft: f64,
+    wait: f64,
+    utilisation: f64,
+}
+
+impl Queue {
+    fn new<T: StepTimes>(prompts: &PromptTimes<T>, in_flight: f64, rate: f64, out: f64, slots: f64) -> Self {
+        let (times, policy) = (prompts.times, prompts.policy);
+        let decode = times.decode(in_flight.max(1.0));
+        let pace = prompts.pace(decode, in_flight / out, in_flight / out);
+        let utilisation = rate * (pace.cost + out * times.decode(slots) / slots);
+        let beside = if policy.mixed { decode } else { policy.step };
+        let service = pace.cost + beside;
+        let wait = rate * service * service / (2.0 * (1.0 - utilisation).max(f64::MIN_POSITIVE));
+        // A request that finds the replica at work waits for half a step on average.
+        let under_way = in_flight.min(1.0) * decode / 2.0;
+        let held = if in_flight > 0.0 { prompts.gathering(&pace, decode, in_flight / out) } else { 0.0 };
+        let ttft = policy.api + prompts.alone() + in_flight.min(1.0) * beside + under_way + held + wait;
+        Self { pace, ttft, wait, utilisation }
+    }
+
+    fn residence(&self, out: f64) -> f64 {
+        self.ttft + (out - 1.0) * self.pace.tpot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Lengths;
+    use super::*;
+
+    /// A decode step of 10 ms and 0.1 ms per sequence; 10 ms per 1000 prompt tokens.
+    struct Steps;
+
+    impl StepTimes for Steps {
+        fn decode(&self, sequences: f64) -> f64 {
+            0.010 + 1e-4 * sequences
+        }
+
+        fn prefill(&self, tokens: f64) -> f64 {
+            tokens * 1e-5
+        }
+    }
+
+    const POLICY: Policy = Policy {
+        mixed: true,
+        splits_prompts: true,
+        overlap: 0.0,
+        chunk: 8192,
+        groups: 1,
+        hold: 0,
+        step: 0.0,
+        api: 0.010,
+        poll: 1,
+    };
+
+    const LOAD: Load =
+        Load { users: 1, input: 1000, output: 100, lengths: Lengths::Uniform, requests: 1, slots: 200 };
+
+    #[test]
+    fn requests_under_way_follow_littles_law() {
+        for rate in [0.01, 1.0, 10.0, 25.0] {
+            let open = open_loop(&Steps, &POLICY, &LOAD, rate).expect("far below the limit");
+            let residence = open.ttft + 99.0 * open.tpot;
+            assert!((open.in_flight / (rate * residence) - 1.0).abs() < 1e-6, "{open:?}");
+        }
+    }
+
+    #[test]
+    fn an_idle_replica_answers_like_a_lone_user() {
+        let open = open_loop(&Steps, &POLICY, &LOAD, 1e-6).expect("idle");
+        assert!((open.ttft - 0.020).abs() < 1e-6, "{open:?}");
+        assert!((open.tpot - 0.0101).abs() < 1e-6, "{open:?}");
+    }
+
+    #[test]
+    fn the_limit_is_where_the_replica_is_full() {
+        // 200 sequences: 30 ms a step, 0.15 ms per token: 15 ms per answer and 10 ms per prompt.
+        let refused = open_loop(&Steps, &POLICY, &LOAD, 41.0).expect_err("40 a second are the limit");
+        assert!((refused.most / 40.0 - 1.0).abs() < 0.02, "{refused:?}");
+        assert!(open_loop(&Steps, &POLICY, &LOAD, 0.9 * refused.most).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn more_requests_take_longer(rate in 0.01..30.0_f64, more in 1.0..1.3_f64) {
+            let first = open_loop(&Steps, &POLICY, &LOAD, rate);
+            let second = open_loop(&Steps, &POLICY, &LOAD, rate * more);
+            if let (Ok(first), Ok(second)) = (first, second) {
+                proptest::prop_assert!(second.ttft >= first.ttft * (1.0 - 1e-9));
+                proptest::prop_assert!(second.tpot >= first.tpot * (1.0 - 1e-9));
+                proptest::prop_assert!(second.ttft_exceeded_by(0.05) >= second.ttft * 0.99
+                    || second.utilisation < 0.1);
+            }
+        }
+    }
+}
