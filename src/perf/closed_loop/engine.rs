@@ -20,7 +20,23 @@ use std::collections::BinaryHeap;
 /// prompt in every group; fewer prompts than groups are held back for up to `hold` decode steps.
 /// Requests beyond the slots wait for one to end. A few events per request, whatever its length.
 pub(in crate::perf) fn closed_loop(times: &impl StepTimes, policy: &Policy, load: &Load) -> Outcome {
-    Run::new(times, policy, load).outcome()
+    let requests = load.requests.max(1) as usize;
+    let users = (load.users.max(1) as usize).min(requests);
+    let mut sent = Vec::with_capacity(requests);
+    sent.resize(users, 0.0);
+    Run::new(times, policy, load, sent).outcome()
+}
+
+/// The same for requests that come at given moments, in seconds and ascending, whether others are
+/// answered or not; `load.users` answers at either end stay out of [`Outcome::steady_rate`].
+pub(in crate::perf) fn replayed(
+    times: &impl StepTimes,
+    policy: &Policy,
+    load: &Load,
+    moments: Vec<f64>,
+) -> Outcome {
+    let load = Load { requests: moments.len() as u64, ..*load };
+    Run::new(times, policy, &load, moments).outcome()
 }
 
 /// Budget of prompt tokens left to a mixed step however many sequences decode in it.
@@ -52,11 +68,9 @@ struct Run<'a, T> {
 }
 
 impl<'a, T: StepTimes> Run<'a, T> {
-    fn new(times: &'a T, policy: &'a Policy, load: &Load) -> Self {
+    fn new(times: &'a T, policy: &'a Policy, load: &Load, sent: Vec<f64>) -> Self {
         let requests = load.requests.max(1) as usize;
         let users = (load.users.max(1) as usize).min(requests);
-        let mut sent = Vec::with_capacity(requests);
-        sent.resize(users, 0.0);
         Self {
             times,
             policy,
@@ -118,25 +132,27 @@ impl<'a, T: StepTimes> Run<'a, T> {
         self.prompts.begun() > 0 || (admissible > 0 && (every_group || held_enough))
     }
 
+    /// Prompt tokens of the next step in one group.
+    fn budget(&self) -> u64 {
+        let groups = self.policy.groups.max(1);
+        let beside = if self.policy.mixed { (self.active.len() as u64).div_ceil(groups) } else { 0 };
+        self.policy.chunk.saturating_sub(beside).max(LEAST_BUDGET)
+    }
+
     /// One step with prompts.
     fn prompt_step(&mut self) {
         let decoding = self.active.len();
-        let beside =
-            if self.policy.mixed { (decoding as u64).div_ceil(self.policy.groups.max(1)) } else { 0 };
-        let budget = self.policy.chunk.saturating_sub(beside).max(LEAST_BUDGET);
         let queue = self.taken..self.taken + self.admissible();
-        self.taken += self.prompts.fill(budget, self.policy.splits_prompts, queue, &self.inputs);
+        self.taken += self.prompts.fill(self.budget(), self.policy.splits_prompts, queue, &self.inputs);
         let prefill = self.times.prefill(self.prompts.fullest() as f64);
         let gains = self.policy.mixed && decoding > 0;
-        let took = if gains {
-            prefill + self.times.decode(decoding as f64) - self.policy.overlap * self.alone.min(prefill)
-        } else if self.policy.mixed {
-            prefill
-        } else {
-            prefill + self.policy.step
+        let (beside, saved) = match (self.policy.mixed, decoding) {
+            (true, 0) => (0.0, 0.0),
+            (true, n) => (self.times.decode(n as f64), self.policy.overlap * self.alone.min(prefill)),
+            (false, _) => (self.policy.step, 0.0),
         };
-        self.tally.prompts(took);
-        self.pass(took, u64::from(gains));
+        self.tally.prompts(prefill - saved);
+        self.pass(prefill + beside - saved, u64::from(gains));
         (self.since_look, self.held) = (0, 0);
         self.begin_decoding();
     }

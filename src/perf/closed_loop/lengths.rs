@@ -50,7 +50,7 @@ fn shuffled(mean: u64, spread: f64, count: usize, seed: u64) -> Vec<u64> {
 }
 
 /// The next number of the splitmix64 sequence.
-const fn chance(state: &mut u64) -> u64 {
+pub(super) const fn chance(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -5,7 +5,8 @@
 //!   when the last is answered; [`separate_pools`] does the same for prefill and decode on separate
 //!   workers.
 //! - [`steady`] is the closed form of the first, for ranking many candidates.
-//! - [`open_loop`] serves requests that come at a rate of their own.
+//! - [`open_loop`] is the closed form for requests that come at a rate of their own; [`replayed`]
+//!   walks through such a run.
 //! - [`offline_maximum`] has all requests queued from the start.
 //!
 //! Nothing here knows models or devices: [`StepTimes`] answers for them, and [`Grid`] keeps it from
@@ -28,7 +29,7 @@ mod steady;
 #[cfg(test)]
 mod tests;
 
-pub(super) use engine::closed_loop;
+pub(super) use engine::{closed_loop, replayed};
 pub(super) use grid::Grid;
 pub(super) use lengths::Lengths;
 pub(super) use offline::{Offline, OfflineMaximum, offline_maximum};

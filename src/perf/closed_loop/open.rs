@@ -97,12 +97,12 @@ impl Queue {
         let decode = times.decode(in_flight.max(1.0));
         let pace = prompts.pace(decode, in_flight / out, in_flight / out);
         let utilisation = rate * (pace.cost + out * times.decode(slots) / slots);
-        let beside = if policy.mixed { decode } else { policy.step };
+        let beside = prompts.beside(decode);
         let service = pace.cost + beside;
         let wait = rate * service * service / (2.0 * (1.0 - utilisation).max(f64::MIN_POSITIVE));
         // A request that finds the replica at work waits for half a step on average.
         let under_way = in_flight.min(1.0) * decode / 2.0;
-        let held = if in_flight > 0.0 { prompts.gathering(&pace, decode, in_flight / out) } else { 0.0 };
+        let held = if in_flight > 0.0 { prompts.gathering(decode, in_flight / out) } else { 0.0 };
         let ttft = policy.api + prompts.alone() + in_flight.min(1.0) * beside + under_way + held + wait;
         Self { pace, ttft, wait, utilisation }
     }

@@ -44,7 +44,7 @@ pub(in crate::perf) struct Outcome {
     pub span: f64,
     /// Mean number of sequences that decode.
     pub batch: f64,
-    /// Share of the run spent in steps that hold prompts (of prefill workers: in which they work).
+    /// Share of the run that prompts add to its steps; of prefill workers, in which they work.
     pub prompt_share: f64,
 }
 
@@ -89,7 +89,7 @@ impl Tally {
         self.decoding += sequences as f64 * seconds;
     }
 
-    /// Prompts are worked on for some seconds.
+    /// Prompts add some seconds to the run.
     pub(super) fn prompts(&mut self, seconds: f64) {
         self.prompting += seconds;
     }
