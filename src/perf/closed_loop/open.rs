@@ -15,6 +15,8 @@ pub(in crate::perf) struct OpenLoop {
     pub ttft: f64,
     /// Part of it spent waiting for the prompts of others, seconds.
     pub wait: f64,
+    /// Share of requests that find the replica at work on prompts.
+    pub busy: f64,
     /// Share of what the replica could do at most, below one.
     pub utilisation: f64,
 }
@@ -22,14 +24,10 @@ pub(in crate::perf) struct OpenLoop {
 impl OpenLoop {
     /// Time to the first token that a share of the requests exceeds, seconds.
     ///
-    /// The wait has an exponential tail, `P(wait > x) = U exp(-x U / W)` with the mean wait `W` and
-    /// the utilisation `U`; what is not waiting is the same for all.
+    /// The wait has an exponential tail, `P(wait > x) = u exp(-x u / W)` with the mean wait `W` and
+    /// the share `u` that waits; what is not waiting is the same for all.
     pub(in crate::perf) fn ttft_exceeded_by(&self, share: f64) -> f64 {
-        let wait = if self.utilisation > share {
-            self.wait / self.utilisation * math::ln(self.utilisation / share)
-        } else {
-            0.0
-        };
+        let wait = if self.busy > share { self.wait / self.busy * math::ln(self.busy / share) } else { 0.0 };
         self.ttft - self.wait + wait
     }
 }
@@ -49,12 +47,16 @@ const HALVINGS: usize = 40;
 ///
 /// By Little's law `N = rate (TTFT + O TPOT(N))` requests are under way. An answer is slowed by the
 /// prompts that come meanwhile, `rate` times its length. A prompt waits for those before it as in
-/// a queue with one server, `W = rate E[s^2] / (2 (1 - U))`, where `s` is the time a prompt costs
-/// and `U = rate (s + O decode(S) / S)` the utilisation with all `S` slots decoding. Both sides
-/// grow with `N`, and the least `N` that serves all is found by halving.
+/// a queue with one server, `W = rate s^2 / (2 (1 - v))`, where `s` is the time of its step and `v`
+/// the share of the time that prompts take in full steps. Both sides grow with `N`, and the least
+/// `N` that serves all is found by halving.
+///
+/// The wait for a slot is left out: it matters from about three quarters of the slots under way,
+/// where [`replayed`](super::replayed) tells more.
 ///
 /// # Errors
-/// The utilisation reaches one, or more requests would be under way than there are slots.
+/// The utilisation `rate (c + O decode(S) / S)` reaches one with all `S` slots decoding and `c` per
+/// prompt, or more requests would be under way than there are slots.
 pub(in crate::perf) fn open_loop(
     times: &impl StepTimes,
     policy: &Policy,
@@ -79,8 +81,8 @@ pub(in crate::perf) fn open_loop(
             enough = middle;
         }
     }
-    let Queue { pace, ttft, wait, utilisation } = at(enough);
-    Ok(OpenLoop { in_flight: enough, tpot: pace.tpot, ttft, wait, utilisation })
+    let Queue { pace, ttft, wait, busy, utilisation } = at(enough);
+    Ok(OpenLoop { in_flight: enough, tpot: pace.tpot, ttft, wait, busy, utilisation })
 }
 
 /// A replica with so many requests under way.
@@ -88,6 +90,7 @@ struct Queue {
     pace: Pace,
     ttft: f64,
     wait: f64,
+    busy: f64,
     utilisation: f64,
 }
 
@@ -99,12 +102,14 @@ impl Queue {
         let utilisation = rate * (pace.cost + out * times.decode(slots) / slots);
         let beside = prompts.beside(decode);
         let service = pace.cost + beside;
-        let wait = rate * service * service / (2.0 * (1.0 - utilisation).max(f64::MIN_POSITIVE));
+        let full = rate * (prompts.together(prompts.most()) + beside) / prompts.most();
+        let wait = rate * service * service / (2.0 * (1.0 - full).max(f64::MIN_POSITIVE));
+        let busy = (rate * service).min(1.0);
         // A request that finds the replica at work waits for half a step on average.
         let under_way = in_flight.min(1.0) * decode / 2.0;
         let held = if in_flight > 0.0 { prompts.gathering(decode, in_flight / out) } else { 0.0 };
         let ttft = policy.api + prompts.alone() + in_flight.min(1.0) * beside + under_way + held + wait;
-        Self { pace, ttft, wait, utilisation }
+        Self { pace, ttft, wait, busy, utilisation }
     }
 
     fn residence(&self, out: f64) -> f64 {
@@ -178,7 +183,7 @@ mod tests {
                 proptest::prop_assert!(second.ttft >= first.ttft * (1.0 - 1e-9));
                 proptest::prop_assert!(second.tpot >= first.tpot * (1.0 - 1e-9));
                 proptest::prop_assert!(second.ttft_exceeded_by(0.05) >= second.ttft * 0.99
-                    || second.utilisation < 0.1);
+                    || second.busy < 0.1);
             }
         }
     }

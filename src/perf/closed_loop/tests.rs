@@ -1,6 +1,7 @@
 //! The simulation and its closed form against each other, and laws both must keep.
 
 use super::*;
+use crate::units::math;
 use proptest::prelude::*;
 
 /// Step times of a made-up replica: a decode step takes `weights + sequences each`, or the
@@ -93,7 +94,6 @@ fn the_closed_form_agrees_with_the_walk() {
     let rate = errors(&points, |p| p.closed.output_rate / p.walked.output_rate - 1.0);
     let share = errors(&points, |p| p.closed.prompt_share - p.walked.prompt_share);
     let found = format!("tpot {tpot:.4?} ttft {mean:.4?} {median:.4?} rate {rate:.4?} share {share:.4?}");
-    println!("{found}");
     assert!(tpot[0] < 0.006 && tpot[2] < 0.06, "{found}");
     assert!(mean[0] < 0.04 && mean[2] < 0.15, "{found}");
     // The walk's median sees the waves of the first requests, the steady state does not.
@@ -161,7 +161,7 @@ fn poisson(rate: f64, count: usize) -> Vec<f64> {
     let (mut state, mut now) = (7, 0.0);
     let gap = || {
         let uniform = lengths::chance(&mut state) as f64 / u64::MAX as f64;
-        now -= crate::units::math::ln(uniform.max(1e-12)) / rate;
+        now -= math::ln(uniform.max(1e-12)) / rate;
         now
     };
     std::iter::repeat_with(gap).take(count).collect()
@@ -171,14 +171,14 @@ fn poisson(rate: f64, count: usize) -> Vec<f64> {
 fn the_open_loop_agrees_with_a_walk_through_independent_requests() {
     for policy in [MIXED, PROMPTS_FIRST] {
         let load = Load { slots: 256, ..load(100, 920, 920) };
-        for (rate, tolerance) in [(0.5, 0.03), (2.0, 0.05), (5.0, 0.12), (8.0, 0.5), (10.0, 0.5), (12., 0.5)]
-        {
+        // Refused from 6.7 a second.
+        for rate in [0.5, 2.0, 5.0] {
             let open = open_loop(&SHAPES[1], &policy, &load, rate).expect("below the limit");
             let walked = replayed(&SHAPES[1], &policy, &load, poisson(rate, 4000));
             let found = format!("{rate}: {open:?} {walked:?}");
-            println!("X {found} p95 {}", open.ttft_exceeded_by(0.05));
-            assert!((open.tpot / walked.tpot.mean - 1.0).abs() < tolerance, "{found}");
-            assert!((open.ttft / walked.ttft.mean - 1.0).abs() < 0.3, "{found}");
+            assert!((open.tpot / walked.tpot.mean - 1.0).abs() < 0.04, "{found}");
+            assert!((open.ttft / walked.ttft.mean - 1.0).abs() < 0.04, "{found}");
+            assert!((open.ttft_exceeded_by(0.05) / walked.ttft.p95 - 1.0).abs() < 0.16, "{found}");
         }
     }
 }
