@@ -42,6 +42,9 @@ pub(in crate::perf) fn replayed(
 /// Budget of prompt tokens left to a mixed step however many sequences decode in it.
 const LEAST_BUDGET: u64 = 64;
 
+/// Steps looked ahead at most; no wait is as long.
+const MOST_STEPS: f64 = 1e12;
+
 /// One run under way. Requests are numbered in the order they are sent, which is that in which
 /// they are seen and taken: `taken <= seen <= sent.len()`.
 struct Run<'a, T> {
@@ -179,9 +182,9 @@ impl<'a, T: StepTimes> Run<'a, T> {
         if waiting {
             steps = steps.min(self.policy.hold - self.held);
         }
-        let full = self.taken + self.slots <= self.seen + self.active.len();
+        let full = self.seen - self.taken + self.active.len() >= self.slots;
         if let Some(sent) = self.sent.get(self.seen).filter(|_| !full) {
-            let until = ((sent + self.policy.api - self.now) / decode).ceil().max(1.0) as u64;
+            let until = ((sent + self.policy.api - self.now) / decode).ceil().clamp(1.0, MOST_STEPS) as u64;
             // The first look that finds it.
             let look = (self.since_look + until).next_multiple_of(self.policy.poll.max(1));
             steps = steps.min(look - self.since_look);

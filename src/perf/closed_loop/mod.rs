@@ -38,7 +38,7 @@ pub(super) use outcome::{Outcome, Spread};
 pub(super) use pools::{Pools, separate_pools};
 pub(super) use steady::{Steady, steady};
 
-/// Times of the steps of one replica, seconds.
+/// Times of the steps of one replica, seconds; positive and finite.
 pub(super) trait StepTimes {
     /// One decode step of `sequences` over all groups of attention at the mean depth.
     fn decode(&self, sequences: f64) -> f64;

@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         sent.resize(users, 0.0);
         Self {
             pools,
-            slots: (load.slots * pools.decode_workers).max(1) as usize,
+            slots: load.slots.saturating_mul(pools.decode_workers).max(1) as usize,
             inputs: load.lengths.inputs(load.input, requests),
             // Batches of several workers end at different times: nothing stays in step.
             outputs: load.lengths.outputs(load.output, requests, true),
