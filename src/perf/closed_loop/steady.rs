@@ -34,7 +34,7 @@ const RUSH: f64 = 0.1;
 ///
 /// A prompt waits for half of a decode step and of its like before its own step:
 /// `TTFT = api + prefill(k I) + beside + decode(C) / 2 + u/2 (prefill(I) + decode(C))` with
-/// `u = C c / (O TPOT)`, `beside` the decode step that it shares, less the overlap, or the host's
+/// `u = (C-1) c / (O TPOT)`, `beside` the decode steps that it shares, less the overlap, or the host's
 /// time. Users beyond the slots wait for one; the rate follows from Little's law.
 ///
 /// Holds for lengths that differ (equal ones keep requests in step). The initial rush of a
@@ -49,12 +49,12 @@ pub(in crate::perf) fn steady(times: &impl StepTimes, policy: &Policy, load: &Lo
     let pace = prompts.pace(decode, users / out, (users - 1.0) / out);
     let per_token = users / (out * pace.tpot);
     let ttft = if users > 1.0 {
-        let busy = (per_token * pace.cost).min(1.0);
+        let busy = (per_token * pace.cost * (users - 1.0) / users).min(1.0);
         let held = prompts.gathering(decode, users / out);
-        let step = pace.cost * pace.together + prompts.beside(decode);
+        let step = pace.cost * pace.together + prompts.pieces() * prompts.beside(decode);
         policy.api + step + decode / 2.0 + busy / 2.0 * prompts.step(decode) + held
     } else {
-        policy.api + prompts.alone() + if policy.mixed { 0.0 } else { policy.step }
+        policy.api + prompts.alone() + if policy.mixed { 0.0 } else { prompts.pieces() * policy.step }
     };
     let residence = ttft + (out - 1.0) * pace.tpot;
     let waiting = load.users.max(1) as f64 / users - 1.0;
@@ -107,6 +107,12 @@ impl<T: StepTimes> PromptTimes<'_, T> {
         self.together(1.0)
     }
 
+    /// Steps over which a prompt is split.
+    pub(super) fn pieces(&self) -> f64 {
+        let chunk = self.policy.chunk.max(1) as f64;
+        if self.policy.splits_prompts { (self.input / chunk).ceil().max(1.0) } else { 1.0 }
+    }
+
     /// What a mixed step saves: the weights are read once.
     fn saved(&self) -> f64 {
         if self.policy.mixed { self.policy.overlap * self.times.decode(1.0).min(self.alone()) } else { 0.0 }
@@ -149,7 +155,7 @@ impl<T: StepTimes> PromptTimes<'_, T> {
 
     /// A step that holds one prompt beside what decodes, where that is mixed.
     fn step(&self, decode: f64) -> f64 {
-        self.alone() + if self.policy.mixed { decode } else { 0.0 }
+        self.alone() + if self.policy.mixed { self.pieces() * decode } else { 0.0 }
     }
 
     /// Mean time a prompt is held back: half of the time until every group has one, or of the
@@ -204,7 +210,8 @@ mod tests {
         // Busy 11 x 10 ms of 1.1 s.
         close(steady.prompt_share, 0.1);
         // 0.11 prompts per step: 0.11 / (1 - exp(-0.11)) = 1.056008 in those that have any.
-        let ttft = 0.020 + 0.010_560_08 + 0.005 + 0.005 + 0.05 * 0.010;
+        // The prompts of the ten others take 1/11 of the time and are half done on average.
+        let ttft = 0.020 + 0.010_560_08 + 0.005 + 0.005 + 0.05 * 10.0 / 11.0 * 0.010;
         close(steady.ttft, ttft);
         close(steady.output_rate, 1100.0 / (ttft + 99.0 * 0.011));
         // All eleven prompts fit one step of 110 ms, against 10 ms, for a tenth of the requests.

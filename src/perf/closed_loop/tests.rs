@@ -102,6 +102,22 @@ fn the_closed_form_agrees_with_the_walk() {
     assert!(share[2] < 0.06, "{found}");
 }
 
+#[test]
+fn the_closed_form_holds_for_prompts_of_many_steps() {
+    let lengths = [(30_000, 920), (100_000, 1000)];
+    for (policy, (input, output)) in [MIXED, PROMPTS_FIRST].iter().flat_map(|p| lengths.map(|l| (p, l))) {
+        for users in [1, 4, 16, 64] {
+            let load = load(users, input, output);
+            let (closed, walked) =
+                (steady(&SHAPES[1], policy, &load), closed_loop(&SHAPES[1], policy, &load));
+            let found = format!("{users} users, {input} tokens: {closed:?} {walked:?}");
+            assert!((closed.tpot / walked.tpot.mean - 1.0).abs() < 0.10, "{found}");
+            assert!(((closed.ttft + closed.burst) / walked.ttft.mean - 1.0).abs() < 0.22, "{found}");
+            assert!((closed.output_rate / walked.output_rate - 1.0).abs() < 0.05, "{found}");
+        }
+    }
+}
+
 /// DeepSeek R1 on eight H200, attention in eight groups: 30 ms a decode step, 1.5 s for a prompt of
 /// 7400 tokens in every group.
 const GROUPED: Shape = Shape { weights: 0.028, each: 30e-6, token: 200e-6 };
