@@ -19,6 +19,8 @@ mod interval;
 mod local;
 mod mixer;
 mod offload;
+#[cfg(feature = "operators")]
+pub mod operators;
 mod ops;
 mod parts;
 mod resolve;
