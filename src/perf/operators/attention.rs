@@ -7,7 +7,7 @@ use super::OperatorsError;
 use super::columns::{column, column_or, read};
 use super::folder::Table;
 use super::format::{Cache, Rates};
-use super::grid::{Basis, Grid, Scale, Timing, apart};
+use super::grid::{Grid, Scale, Timing, apart};
 use super::groups::{Gather, Groups};
 
 /// Heads of one rank and what they keep.
@@ -38,13 +38,14 @@ struct Kind {
 }
 
 impl Kind {
-    /// How far a kind is from the one asked for: 1 for the very kind.
-    fn far(&self, heads: &Heads) -> Option<f64> {
+    /// How far a kind is from the one asked for: 1 for the very kind, `whole` for one without a
+    /// window where one is asked for.
+    fn far(&self, heads: &Heads, whole: f64) -> Option<f64> {
         let mut far = apart(f64::from(self.size), heads.size);
         match (heads.window, self.window) {
             (None, 0) => {}
             (None, _) => return None,
-            (Some(window), 0) => far *= 100.0 * (1.0 + 1.0 / window),
+            (Some(_), 0) => far *= whole,
             (Some(window), own) => far *= apart(f64::from(own), window),
         }
         if self.cache != heads.cache {
@@ -144,10 +145,16 @@ impl Decode {
     /// Seconds of one token in each of `batch` sequences that see `context` tokens.
     pub(super) fn time(&self, heads: &Heads, batch: f64, context: f64) -> Option<Timing> {
         let heads = Heads { multiplied: Cache::Bf16, ..*heads };
-        let (kind, (grid, rates), far) = self.groups.nearest(|kind| kind.far(&heads))?;
+        // A window not measured sees what a shorter context would: better than another window.
+        let (kind, pair, far) = self.groups.nearest(|kind| kind.far(&heads, 1.01))?;
+        let window = heads.window.filter(|_| kind.window == 0).unwrap_or(context);
+        let context = context.min(window);
         let at = [heads.kv, heads.query, batch, context];
-        let timing = grid.at(&at, &work4(*kind, *rates));
-        Some(as_of(timing, far, *rates, |heads| amounts(heads, batch, 1.0, context - 1.0), *kind, &heads))
+        let timing = pair.0.at(&at, &work4(*kind, pair.1));
+        if far <= 1.0 {
+            return Some(timing);
+        }
+        Some(as_of(pair, timing, *kind, &heads, |heads| amounts(heads, batch, 1.0, context - 1.0)))
     }
 
     /// The grids with their work.
@@ -192,10 +199,13 @@ impl Prefill {
 
     /// Seconds of `new` tokens in each of `batch` sequences after `prefix` cached ones.
     pub(super) fn time(&self, heads: &Heads, batch: f64, new: f64, prefix: f64) -> Option<Timing> {
-        let (kind, (grid, rates), far) = self.groups.nearest(|kind| kind.far(heads))?;
+        let (kind, pair, far) = self.groups.nearest(|kind| kind.far(heads, 100.0))?;
         let at = [prefix, heads.kv, heads.query, batch, new];
-        let timing = grid.at(&at, &work5(*kind, *rates));
-        Some(as_of(timing, far, *rates, |heads| amounts(heads, batch, new, prefix), *kind, heads))
+        let timing = pair.0.at(&at, &work5(*kind, pair.1));
+        if far <= 1.0 {
+            return Some(timing);
+        }
+        Some(as_of(pair, timing, *kind, heads, |heads| amounts(heads, batch, new, prefix)))
     }
 
     /// The grids with their work.
@@ -226,28 +236,16 @@ fn heads_of(kind: Kind, query: f64, kv: f64) -> Heads {
 }
 
 /// The time of a kind as that of the heads asked for.
-fn as_of(
+fn as_of<const N: usize>(
+    (grid, rates): &(Grid<N>, Rates),
     timing: Timing,
-    far: f64,
-    rates: Rates,
-    amounts: impl Fn(&Heads) -> (f64, f64),
     kind: Kind,
     heads: &Heads,
+    amounts: impl Fn(&Heads) -> (f64, f64),
 ) -> Timing {
-    if far <= 1.0 {
-        return timing;
-    }
     let work = |heads: &Heads| {
         let (flop, bytes) = amounts(heads);
         rates.work(flop, bytes)
     };
-    let scaled = timing.scaled(work(heads) / work(&kind.heads(heads)));
-    // Small work costs the launch, whatever its shape.
-    let seconds = scaled.seconds.max(timing.seconds.min(Heads::LAUNCH));
-    Timing { seconds, basis: scaled.basis.and(Basis::Interpolated) }
-}
-
-impl Heads {
-    /// Seconds below which no attention kernel of any device comes.
-    const LAUNCH: f64 = 3e-6;
+    grid.scaled(timing, work(&kind.heads(heads)), work(heads))
 }

@@ -8,6 +8,7 @@ use parquet::basic::Type as Physical;
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
@@ -118,7 +119,7 @@ fn decode<const A: usize, const B: usize>(
         return Err(large("rows"));
     }
     let groups = meta.row_groups();
-    let unpacked = groups.iter().flat_map(|group| group.columns()).try_fold(0_i64, |sum, column| {
+    let unpacked = groups.iter().flat_map(RowGroupMetaData::columns).try_fold(0_i64, |sum, column| {
         sum.checked_add(column.uncompressed_size().max(0)).filter(|sum| *sum <= UNPACKED_BYTES)
     });
     if unpacked.is_none() || groups.len() > 1 << 12 {

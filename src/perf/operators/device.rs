@@ -23,6 +23,10 @@ pub struct Operators {
 impl Operators {
     /// Finds the tables in the folder of the package, its `systems` or its `systems/data`. Reads
     /// none of them yet.
+    ///
+    /// # Errors
+    ///
+    /// When the folder holds no tables, or more files than the package could.
     pub fn open(dir: &Path) -> Result<Self, OperatorsError> {
         let (root, tables) = folder::find(dir)?;
         Ok(Self { root, tables })
@@ -40,6 +44,10 @@ impl Operators {
 
     /// The tables of an accelerator, by its slug in the catalogue, with an engine in versions not
     /// newer than the one given. `None` where nothing was measured.
+    ///
+    /// # Errors
+    ///
+    /// When a table of it is damaged or of another schema; the error names the file.
     pub fn device(
         &self,
         accelerator: &str,

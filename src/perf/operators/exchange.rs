@@ -245,7 +245,8 @@ impl Exchanges {
         }
         let width = asked.format.weight_bytes() / sent.format.weight_bytes();
         let bytes = asked.hidden * asked.active / f64::from(sent.hidden) / f64::from(sent.active);
-        Some(timing.scaled(width * bytes))
+        let work = rates.work(0.0, tokens);
+        Some(grid.scaled(timing, work, work * width * bytes))
     }
 
     /// The grids with their work.

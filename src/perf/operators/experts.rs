@@ -54,6 +54,12 @@ pub struct Experts {
     pub ep: f64,
 }
 
+impl Experts {
+    fn shape(&self) -> [f64; 4] {
+        [self.hidden, self.inner, self.count, self.active]
+    }
+}
+
 /// What points of a grid agree in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Layer {
@@ -141,23 +147,44 @@ impl Routed {
     /// Seconds of a layer on its busiest rank for `tokens` of all ranks; `None` for a format
     /// nobody measured.
     pub(super) fn time(&self, asked: &Experts, tokens: f64) -> Option<Timing> {
-        let shape = [asked.hidden, asked.inner, asked.count, asked.active];
-        let at = [asked.ep, asked.tp, tokens];
-        let [hidden, inner, count, active] = shape.map(|count| count as u32);
+        let [hidden, inner, count, active] = asked.shape().map(|count| count as u32);
         let (format, routing) = (asked.format, asked.routing);
         let very = Layer { format, routing, hidden, inner, count, active };
-        if let Some((grid, rates)) = self.groups.get(&very) {
-            return Some(grid.at(&at, &very.work(*rates)));
+        match self.groups.get(&very) {
+            Some((grid, rates)) => Some(grid.at(&[asked.ep, asked.tp, tokens], &very.work(*rates))),
+            None => self.nearest(asked, tokens, |_| true),
         }
+    }
+
+    /// The time of the nearest of some layers, scaled.
+    fn nearest(&self, asked: &Experts, tokens: f64, among: impl Fn(&Layer) -> bool) -> Option<Timing> {
+        let (shape, at) = (asked.shape(), [asked.ep, asked.tp, tokens]);
         let far = |layer: &Layer| {
             let routed = if layer.routing == asked.routing { 1.0 } else { 1.05 };
             let ratios = layer.shape().into_iter().zip(shape).map(|(a, b)| apart(a, b));
-            (layer.format == asked.format).then(|| ratios.product::<f64>() * routed)
+            (layer.format == asked.format && among(layer)).then(|| ratios.product::<f64>() * routed)
         };
         let (layer, (grid, rates), _) = self.groups.nearest(far)?;
-        let timing = grid.at(&at, &layer.work(*rates));
+        let own = layer.work(*rates);
         let (flop, bytes) = amounts(asked.format, shape, &at);
-        Some(timing.scaled(rates.work(flop, bytes) / layer.work(*rates)(&at)))
+        Some(grid.scaled(grid.at(&at, &own), own(&at), rates.work(flop, bytes)))
+    }
+
+    /// Every so many-th point as a question, with its seconds and the answer of the other layers.
+    #[cfg(test)]
+    pub(super) fn without_layers(&self, every: usize) -> Vec<(f64, Option<Timing>)> {
+        let mut answers = Vec::new();
+        for (layer, (grid, _)) in self.groups.iter() {
+            let [hidden, inner, count, active] = layer.shape();
+            let (format, routing) = (layer.format, layer.routing);
+            for (at, seconds) in grid.points().into_iter().step_by(every) {
+                let asked = Experts { format, routing, hidden, inner, count, active, ep: at[0], tp: at[1] };
+                let counts = |of: &Layer| [of.hidden, of.inner, of.count, of.active];
+                let other = |other: &Layer| counts(other) != counts(layer);
+                answers.push((seconds, self.nearest(&asked, at[2], other)));
+            }
+        }
+        answers
     }
 
     /// The grids with their work.

@@ -9,6 +9,8 @@
 //! Limits: every operator was timed alone, so launch gaps and what overlaps in a step are not in
 //! the times; of two kernels measured for one place the faster counts as the engine's choice.
 
+#[cfg(test)]
+mod accuracy;
 mod attention;
 mod columns;
 mod device;

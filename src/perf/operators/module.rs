@@ -57,7 +57,7 @@ struct Kind {
 impl Kind {
     /// How far a kind is from the one asked for: 1 for the very kind, none for another family or
     /// a model of less than half or more than twice the width.
-    fn far(&self, asked: &Modular) -> Option<f64> {
+    fn far(self, asked: &Modular) -> Option<f64> {
         if self.module != asked.module {
             return None;
         }
