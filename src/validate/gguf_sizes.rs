@@ -56,6 +56,8 @@ impl Judge for GgufSizes<'_> {
             precision,
             comparison: Comparison::Relative,
             predicted: self.predicted(row),
+            facts: None,
+            beyond_bound: None,
         })
     }
 }

@@ -7,17 +7,23 @@
 //! (one model and publisher, one model and machine), then median and 90th percentile over groups,
 //! so that a source with many rows weighs no more than one with few.
 
+pub mod accuracy_page;
 pub mod csv_file;
+pub mod facts;
 pub mod gguf_sizes;
+pub mod headline;
 pub mod memory;
+pub mod misses;
 pub mod regimes;
 pub mod report;
+pub mod scatter;
 pub mod speed;
 mod speed_row;
 
 use crate::catalogue::decode::BadFile;
 use crate::fact::Estimate;
 use csv_file::{Faults, Row, Table};
+use facts::Facts;
 
 /// How a row is compared with its prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,10 @@ pub struct Judged {
     pub comparison: Comparison,
     /// The prediction, or why there is none.
     pub predicted: Result<Estimate<f64>, String>,
+    /// What a speed row is about; `None` for sizes and memory.
+    pub facts: Option<Facts>,
+    /// Measured rate over the most that reading the weights allows; above one is faster than physics.
+    pub beyond_bound: Option<f64>,
 }
 
 impl Judged {
@@ -139,6 +149,8 @@ mod tests {
                 precision: 0.5,
                 comparison: Comparison::Relative,
                 predicted: if model == "unknown" { Err("unknown model".to_owned()) } else { Ok(known) },
+                facts: None,
+                beyond_bound: None,
             })
         }
     }

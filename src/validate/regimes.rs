@@ -105,6 +105,8 @@ mod tests {
             predicted: predicted
                 .map(|p| Estimate { low: p * 0.9, likely: p, high: p * 1.1 })
                 .ok_or_else(|| "no".to_owned()),
+            facts: None,
+            beyond_bound: None,
         }
     }
 

@@ -194,6 +194,8 @@ mod tests {
             precision: 1.0,
             comparison: Comparison::Relative,
             predicted: predicted.map(|p| Estimate { low: p - 1.0, likely: p, high: p + 1.0 }),
+            facts: None,
+            beyond_bound: None,
         };
         vec![row("r1", Ok(103.0)), row("r2", Err("no such model".to_owned()))]
     }

@@ -5,6 +5,7 @@
 //! that would suit the measurement.
 
 use super::csv_file::{Faults, Row};
+use super::facts::{Doubt, Facts, Figure, Layout, Place};
 use super::speed_row::{Question, question};
 use super::{Comparison, Judge, Judged};
 use crate::catalogue::hardware::Accelerator;
@@ -48,29 +49,32 @@ impl Judge for LocalSpeed<'_> {
     fn judge(&self, row: &Row<'_>, faults: &mut Faults) -> Option<Judged> {
         let depth = row.optional("depth_tokens", faults)?.unwrap_or(0.0);
         let metric = row.text("metric");
-        let offload = row.text("offload");
         let device = self.catalogue.accelerator(row.text("accelerator")).ok();
         let unified = device.is_some_and(|device| is_shared(&device.value));
-        let place = match offload {
-            "all-cpu" => "cpu",
-            "none" | "" if unified => "unified",
-            "none" | "" => "gpu",
-            _ => "hybrid",
+        let place = match row.text("offload") {
+            "all-cpu" => Place::Cpu,
+            "none" | "" if unified => Place::Unified,
+            "none" | "" => Place::Gpu,
+            _ => Place::Hybrid,
         };
-        let phase = if matches!(metric, "prefill_tps" | "ttft_ms") { "prefill" } else { "decode" };
-        let depth = if depth < 4096.0 { "<4k" } else { ">=4k" };
-        let regime = format!("{} {place} {phase} {depth}", architecture(row, self.catalogue));
-        let device = if place == "cpu" { row.text("cpu") } else { row.text("accelerator") };
+        let facts = Facts {
+            serving: false,
+            moe: is_moe(row, self.catalogue),
+            place,
+            figure: Figure::of(metric),
+            depth,
+            devices: row.text("accelerator_count").parse().unwrap_or(1),
+            concurrency: row.text("concurrency").parse().ok(),
+            layout: Layout::of_split(row.text("split")),
+            doubt: Doubt::None,
+        };
+        let device = if place == Place::Cpu { row.text("cpu") } else { row.text("accelerator") };
         let group = [row.text("model"), device, row.text("engine"), metric].join(" ");
-        let several = row.text("concurrency").parse::<u32>().is_ok_and(|users| users > 1);
-        let also = [
-            (true, format!("all {phase}")),
-            (several, format!("several sequences {phase}")),
-            (!matches!(row.text("split"), "" | "none"), format!("several devices {phase}")),
-            (row.flagged("self-reported"), format!("self-reported {phase}")),
-        ];
-        let also = also.into_iter().filter_map(|(holds, regime)| holds.then_some(regime)).collect();
-        judged(row, faults, (regime, also, group), self.catalogue, false)
+        let mut judged = judged(row, faults, facts, group, self.catalogue)?;
+        if row.flagged("self-reported") {
+            judged.also.push(format!("self-reported {}", facts.figure.phase()));
+        }
+        Some(judged)
     }
 }
 
@@ -88,40 +92,38 @@ impl Judge for ServingSpeed<'_> {
         let number = |column| row.text(column).parse::<u32>().unwrap_or(1);
         let domain = if row.text("accelerator").starts_with("gb") { 72 } else { 8 };
         let layout = if row.text("mode") == "disaggregated" {
-            "disaggregated"
+            Layout::Disaggregated
         } else if row.text("tp").is_empty() {
-            "unstated"
+            Layout::Unstated
         } else if number("tp") * number("pp") > domain {
-            "multi-node"
+            Layout::MultiNode
         } else if number("dp_attention") > 1 {
-            "attention-dp"
+            Layout::AttentionDp
         } else if number("ep") > 1 {
-            "expert"
+            Layout::Expert
         } else {
-            "tp"
-        };
-        let figure = match row.text("metric") {
-            "tpot_ms" | "interactivity_tps" | "decode_tps" => "tpot",
-            "ttft_ms" | "prefill_tps" => "ttft",
-            _ => "throughput",
-        };
-        let load = match users {
-            None => "max",
-            Some(..=16.0) => "<=16",
-            Some(..=128.0) => "17-128",
-            Some(_) => ">128",
+            Layout::Tensor
         };
         let doubt = match row.text("speculative") {
-            _ if row.flagged("queueing") => "queueing ",
-            "none" => "",
-            "unknown" if !predicts_ahead(row, self.catalogue) => "",
-            _ => "speculative ",
+            _ if row.flagged("queueing") => Doubt::Queueing,
+            "none" => Doubt::None,
+            "unknown" if !predicts_ahead(row, self.catalogue) => Doubt::None,
+            _ => Doubt::Speculative,
         };
-        let regime = format!("{doubt}{layout} {figure} {} {load}", architecture(row, self.catalogue));
+        let facts = Facts {
+            serving: true,
+            moe: is_moe(row, self.catalogue),
+            place: Place::Gpu,
+            figure: Figure::of(row.text("metric")),
+            depth: row.optional("depth_tokens", faults)?.unwrap_or(0.0),
+            devices: number("accelerator_count"),
+            concurrency: users,
+            layout,
+            doubt,
+        };
         let columns = ["model", "accelerator", "engine", "weights_format", "mode", "metric"];
         let group = columns.map(|column| row.text(column)).join(" ");
-        let also = if doubt.is_empty() { vec![format!("all {figure}")] } else { Vec::new() };
-        judged(row, faults, (regime, also, group), self.catalogue, true)
+        judged(row, faults, facts, group, self.catalogue)
     }
 }
 
@@ -131,13 +133,9 @@ fn is_shared(device: &Accelerator) -> bool {
     device.is_unified() || memory.contains("unified") || memory.contains("shared")
 }
 
-/// `dense`, `moe`, or `unknown` for a model that is not in the catalogue.
-fn architecture(row: &Row<'_>, catalogue: &Catalogue) -> &'static str {
-    match catalogue.model(row.text("model")) {
-        Ok(model) if model.value.is_moe() => "moe",
-        Ok(_) => "dense",
-        Err(_) => "unknown",
-    }
+/// Whether the model has routed experts; `None` for one that is not in the catalogue.
+fn is_moe(row: &Row<'_>, catalogue: &Catalogue) -> Option<bool> {
+    catalogue.model(row.text("model")).ok().map(|model| model.value.is_moe())
 }
 
 /// Whether the checkpoint has layers that predict several tokens.
@@ -148,22 +146,25 @@ fn predicts_ahead(row: &Row<'_>, catalogue: &Catalogue) -> bool {
 fn judged(
     row: &Row<'_>,
     faults: &mut Faults,
-    (regime, also, group): (String, Vec<String>, String),
+    facts: Facts,
+    group: String,
     catalogue: &Catalogue,
-    serving: bool,
 ) -> Option<Judged> {
+    let serving = facts.serving;
     let predicted = question(row, catalogue, serving).and_then(|question| answer(&question, serving));
     let measured = row.number("value", faults)?;
     Some(Judged {
         id: row.text("id").to_owned(),
-        regime,
-        also,
+        regime: facts.regime(),
+        also: facts.wider(),
         metric: row.text("metric").to_owned(),
         group,
         measured,
         precision: 0.0,
         comparison: Comparison::Relative,
         predicted,
+        facts: Some(facts),
+        beyond_bound: None,
     })
 }
 

@@ -73,6 +73,8 @@ impl Judge for Memory<'_> {
             precision,
             comparison: if quantity == "fits" { Comparison::Agreement } else { Comparison::Relative },
             predicted: self.predicted(row, &setup),
+            facts: None,
+            beyond_bound: None,
         })
     }
 }
