@@ -2,11 +2,13 @@
 
 use crate::catalogue::decode::utf8_text;
 use crate::cli::error::{CliError, Outcome};
+use crate::validate::accuracy_page::{Page, write_page};
 use crate::validate::report::Accuracy;
-use crate::validate::{Judge, judge_text};
+use crate::validate::scatter::write_scatter;
+use crate::validate::{Judge, Judged, judge_text};
 use clap::Args;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Predict published measurements and show the error by regime
 #[derive(Clone, Debug, Args)]
@@ -20,6 +22,9 @@ pub struct ValidateArgs {
     /// Print the rows as CSV
     #[arg(long)]
     pub csv: bool,
+    /// Write the accuracy page and its picture into a folder: accuracy.md, accuracy.svg
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "csv"])]
+    pub page: Option<PathBuf>,
     /// Show so many of the worst rows
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub worst: usize,
@@ -50,15 +55,21 @@ pub fn run(
     if args.files.is_empty() {
         texts.extend(shipped.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
     }
-    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    let (mut rows, mut files, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for (name, text) in &texts {
         match judge_text(name, text, judges) {
-            Ok(found) => rows.extend(found),
+            Ok(found) => {
+                files.push((name.clone(), found.len()));
+                rows.extend(found);
+            }
             Err(file) => bad.push(file),
         }
     }
     if !bad.is_empty() {
         return Err(CliError::Files(bad));
+    }
+    if let Some(folder) = &args.page {
+        return write_pages(folder, args, &rows, &files, out);
     }
     let accuracy = Accuracy::of(&rows);
     if args.json {
@@ -67,6 +78,40 @@ pub fn run(
         accuracy.write_csv(out)?;
     } else {
         accuracy.write_tables(out, args.worst, width)?;
+    }
+    Ok(Outcome::Answered)
+}
+
+/// Writes the accuracy page and its picture.
+fn write_pages(
+    folder: &Path,
+    args: &ValidateArgs,
+    rows: &[Judged],
+    files: &[(String, usize)],
+    out: &mut dyn Write,
+) -> Result<Outcome, CliError> {
+    let mut command = vec!["plan validate".to_owned()];
+    command.extend(args.files.iter().map(|file| file.display().to_string()));
+    command.push(format!("--page {}", folder.display()));
+    let command = command.join(" ");
+    let page = Page {
+        fitted: rows,
+        left_out_model: &[],
+        left_out_machine: &[],
+        constants: None,
+        files,
+        command: &command,
+    };
+    let (mut text, mut picture) = (Vec::new(), Vec::new());
+    write_page(&mut text, &page)?;
+    write_scatter(&mut picture, rows)?;
+    let failed =
+        |path: &Path, source| CliError::Io { action: "write", path: path.display().to_string(), source };
+    std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+    for (name, bytes) in [("accuracy.md", text), ("accuracy.svg", picture)] {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).map_err(|source| failed(&path, source))?;
+        writeln!(out, "wrote {}", path.display())?;
     }
     Ok(Outcome::Answered)
 }

@@ -213,7 +213,8 @@ impl Facts {
         let phase = self.figure.phase();
         [(true, "all"), (self.is_batched(), "several sequences"), (self.is_divided(), "several devices")]
             .into_iter()
-            .filter_map(|(holds, which)| holds.then(|| format!("{which} {phase}")))
+            .filter(|(holds, _)| *holds)
+            .map(|(_, which)| format!("{which} {phase}"))
             .collect()
     }
 }

@@ -12,6 +12,8 @@ pub mod csv_file;
 pub mod facts;
 pub mod gguf_sizes;
 pub mod headline;
+mod headline_table;
+mod markdown_table;
 pub mod memory;
 pub mod misses;
 pub mod regimes;

@@ -1,6 +1,8 @@
 //! The accuracy report as JSON, CSV and tables.
 
 use super::Judged;
+use super::headline::{Standing, standings};
+use super::misses::unanswered;
 use super::regimes::{Summary, summarise};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use schemars::JsonSchema;
@@ -16,6 +18,9 @@ pub struct Accuracy {
     pub summary: Vec<Summary>,
     /// Every row in the order of the files.
     pub rows: Vec<RowReport>,
+    /// Where the headline regimes stand; for tables only.
+    #[serde(skip)]
+    headlines: Vec<Standing>,
 }
 
 /// One row of the report.
@@ -44,7 +49,12 @@ pub struct RowReport {
 impl Accuracy {
     /// The report of these rows.
     pub fn of(rows: &[Judged]) -> Self {
-        Self { schema: 1, summary: summarise(rows), rows: rows.iter().map(RowReport::of).collect() }
+        Self {
+            schema: 1,
+            summary: summarise(rows),
+            rows: rows.iter().map(RowReport::of).collect(),
+            headlines: standings(rows),
+        }
     }
 
     /// Writes the report as JSON.
@@ -68,11 +78,13 @@ impl Accuracy {
         writer.flush()
     }
 
-    /// Writes the summary and the `worst` rows as tables of at most `width` columns.
+    /// Writes the headline regimes, the summary and the `worst` rows as tables of at most `width`
+    /// columns.
     ///
     /// # Errors
     /// What the output says.
     pub fn write_tables(&self, out: &mut dyn Write, worst: usize, width: u16) -> io::Result<()> {
+        self.write_headlines(out, width)?;
         let mut table = plain_table(
             &["metric", "regime", "rows", "answered", "groups", "median", "p90", "bias", "in interval"],
             2,
@@ -88,7 +100,7 @@ impl Accuracy {
                 s.groups.to_string(),
                 percent(s.median_ape, 2),
                 percent(s.p90_ape, 2),
-                signed_percent(s.bias),
+                signed_percent(s.bias, 2),
                 percent(s.coverage, 0),
             ]);
         }
@@ -116,16 +128,31 @@ impl Accuracy {
         self.write_unanswered(out)
     }
 
+    /// Writes where the headline regimes with rows stand, and their aims; nothing without speed rows.
+    fn write_headlines(&self, out: &mut dyn Write, width: u16) -> io::Result<()> {
+        let mut table = plain_table(
+            &["headline regime", "rows", "answered", "median", "p90", "bias", "in interval", "aim"],
+            1,
+            width,
+        );
+        for Standing { name, aim, found } in self.headlines.iter().filter(|one| one.found.rows > 0) {
+            table.add_row([
+                (*name).to_owned(),
+                found.rows.to_string(),
+                percent(Some(found.answered as f64 / found.rows as f64), 0),
+                percent(found.median_ape, 1),
+                percent(found.p90_ape, 1),
+                signed_percent(found.bias, 1),
+                percent(found.coverage, 0),
+                format!("{:.0} / {}", aim.median * 100.0, percent(Some(aim.p90), 0)),
+            ]);
+        }
+        if table.is_empty() { Ok(()) } else { writeln!(out, "{table}\n") }
+    }
+
     /// Writes why rows have no prediction, the commonest reason first.
     fn write_unanswered(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut reasons: Vec<(&str, usize)> = Vec::new();
-        for reason in self.rows.iter().filter_map(|row| row.unanswered.as_deref()) {
-            match reasons.iter_mut().find(|(known, _)| *known == reason) {
-                Some((_, rows)) => *rows += 1,
-                None => reasons.push((reason, 1)),
-            }
-        }
-        reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+        let reasons = unanswered(self.rows.iter().filter_map(|row| row.unanswered.as_deref()));
         if reasons.is_empty() {
             return Ok(());
         }
@@ -163,17 +190,17 @@ fn plain_table(header: &[&str], text: usize, width: u16) -> Table {
 }
 
 /// A share in per cent; `–` when unknown.
-fn percent(share: Option<f64>, decimals: usize) -> String {
+pub(super) fn percent(share: Option<f64>, decimals: usize) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.decimals$} %", share * 100.0))
 }
 
 /// A signed share in per cent.
-fn signed_percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "–".to_owned(), |share| format!("{:+.2} %", share * 100.0))
+pub(super) fn signed_percent(share: Option<f64>, decimals: usize) -> String {
+    share.map_or_else(|| "–".to_owned(), |share| format!("{:+.decimals$} %", share * 100.0))
 }
 
 /// A value of any metric: whole numbers from a thousand on.
-fn plain_number(value: Option<f64>) -> String {
+pub(super) fn plain_number(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), crate::units::significant)
 }
 
