@@ -2,9 +2,11 @@
 //!
 //! Run with `cargo bench`. The times quoted in the README come from here.
 
+use plimsoll::arithmetic::kv::KvFormat;
 use plimsoll::catalogue::hardware_flag::hardware;
 use plimsoll::catalogue::store::Catalogue;
-use plimsoll::plan::{Limits, Models, Request, Workload, plan};
+use plimsoll::perf::deployment::Engine;
+use plimsoll::plan::{Limits, Models, Request, Sweep, Workload, explain, frontier, plan};
 use plimsoll::ranking::Objective;
 
 fn main() {
@@ -18,6 +20,7 @@ fn request(models: Models, rig: &str, catalogue: &Catalogue) -> Request {
         workload: Workload { context: 32_768, prompt: 4096, output: 1024, users: 1 },
         limits: Limits::default(),
         objective: Objective::Balanced,
+        operators: None,
     }
 }
 
@@ -42,4 +45,43 @@ fn all_models_one_rig(bencher: divan::Bencher, rig: &str) {
     let catalogue = Catalogue::embedded();
     let request = request(Models::All, rig, &catalogue);
     bencher.bench(|| plan(&request, &catalogue));
+}
+
+/// One candidate, its refusal apart: memory, estimator, decode, prefill, steady loads of every batch.
+/// Its inverse is candidates per second.
+#[divan::bench(args = [("deepseek-v4-pro", "native", "8xh200-sxm"), ("llama-3.1-70b", "fp8", "8xh200-sxm")])]
+fn one_candidate(bencher: divan::Bencher, (model, format, rig): (&str, &str, &str)) {
+    let catalogue = Catalogue::embedded();
+    let spec = catalogue.model(model).expect("the model of a bench is in the catalogue").value;
+    let mut request = request(Models::One(Box::new((*spec).clone())), rig, &catalogue);
+    request.limits = Limits {
+        formats: vec![format.to_owned()],
+        kv: Some(KvFormat::F16),
+        engines: vec![Engine::Vllm],
+        tp: Some(8),
+        expert_parallel: Some(false),
+        no_offload: true,
+        ..Limits::default()
+    };
+    bencher.bench(|| plan(&request, &catalogue));
+}
+
+/// Budget: 1 s.
+#[divan::bench(args = [("deepseek-v4-pro", "8xh200-sxm"), ("deepseek-r1", "16xb200-sxm/2 nodes")])]
+fn one_frontier(bencher: divan::Bencher, (model, rig): (&str, &str)) {
+    let catalogue = Catalogue::embedded();
+    let spec = catalogue.model(model).expect("the model of a bench is in the catalogue").value;
+    let mut request = request(Models::One(Box::new((*spec).clone())), rig, &catalogue);
+    request.workload.context = 9216;
+    let sweep = Sweep { input: 8192, cached: 0, output: 1024, users_max: None, draft: 0, acceptance: None };
+    bencher.bench(|| frontier(&request, &sweep, &catalogue));
+}
+
+/// Budget: 100 ms.
+#[divan::bench]
+fn one_explanation(bencher: divan::Bencher) {
+    let catalogue = Catalogue::embedded();
+    let spec = catalogue.model("glm-5.1").expect("the model of a bench is in the catalogue").value;
+    let request = request(Models::One(Box::new((*spec).clone())), "8xb200-sxm", &catalogue);
+    bencher.bench(|| explain(&request, &catalogue, None));
 }

@@ -20,6 +20,7 @@
 //!     workload: Workload { context: 32_768, prompt: 4096, output: 1024, users: 1 },
 //!     limits: Limits::default(),
 //!     objective: Objective::Balanced,
+//!     operators: None,
 //! };
 //! let plan = plan(&request, &catalogue)?;
 //! let best = plan.options.first().expect("a quantised one fits into 24 GB");
@@ -30,6 +31,7 @@
 //! ```
 
 pub mod arithmetic;
+pub mod calibrate;
 pub mod catalogue;
 pub mod cli;
 pub mod detect;

@@ -48,6 +48,11 @@ impl Problems {
         self.list.push(Problem { message: message.into(), span, label: label.into(), hint });
     }
 
+    /// Adds those of another part of the text.
+    pub fn extend(&mut self, other: Self) {
+        self.list.extend(other.list);
+    }
+
     /// What was found so far.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()

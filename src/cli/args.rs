@@ -43,8 +43,10 @@ pub struct GlobalArgs {
 pub enum Command {
     /// Show which weight formats of a model fit, at which context and for how many users
     Fit(crate::cli::fit::FitArgs),
-    /// Show why: the memory ledger and the parts of a step of one option
+    /// Show why: memory, where the time of one option goes, and what would help most
     Explain(crate::cli::explain::ExplainArgs),
+    /// Sweep the users of every placement: throughput against interactivity
+    Frontier(crate::cli::frontier::FrontierArgs),
     /// List, search, show and check models
     Models(crate::cli::models::ModelsArgs),
     /// List, search, show and check hardware
@@ -53,6 +55,8 @@ pub enum Command {
     Detect(crate::cli::detect::DetectArgs),
     /// Predict published measurements and show the error by regime
     Validate(crate::cli::validate::ValidateArgs),
+    /// Fit the constants of speed to measurements and show how that carries over
+    Calibrate(crate::cli::calibrate::CalibrateArgs),
     /// Turn a config.json into a model spec to edit
     Import(crate::cli::import::ImportArgs),
     /// Print the JSON schema of `--json`

@@ -1,9 +1,9 @@
 //! `plan explain`: why an option is what it is.
 
-use crate::catalogue::nearest::ranked;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
-use crate::cli::question::{LoadArgs, answer, request};
+use crate::cli::question::{LoadArgs, request};
+use crate::plan::{self, PlanError};
 use crate::report::explain;
 use clap::Args;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub struct ExplainArgs {
     /// The load the plan was made for.
     #[command(flatten)]
     pub load: LoadArgs,
-    /// Print the option as JSON
+    /// Print the explanation as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -40,32 +40,28 @@ pub fn run(
     let is_option = parts.len() == 5;
     let model = if is_option { parts[0] } else { args.option.as_str() };
     let mut load = args.load.clone();
-    if is_option && load.format.is_empty() {
-        load.format = vec![parts[1].to_owned()];
-    }
-    let plan = answer(&request(Some(model), None, args.hw.as_deref(), &load, catalogue)?, catalogue)?;
+    let request = |load: &LoadArgs| request(Some(model), None, args.hw.as_deref(), load, catalogue);
     let found = if is_option {
-        plan.options.iter().find(|option| option.id == args.option)
-    } else {
-        plan.options.first()
-    };
-    let Some(option) = found else {
-        if plan.options.is_empty() {
-            writeln!(out, "nothing fits; `plan --model {model}` says by how much")?;
-            return Ok(Outcome::NothingFits);
+        // Other formats tell what would help; one that nobody offers has to be asked for.
+        match plan::explain(&request(&load)?, catalogue, Some(&args.option)) {
+            Err(PlanError::NoSuchOption { .. }) if load.format.is_empty() => {
+                load.format = vec![parts[1].to_owned()];
+                plan::explain(&request(&load)?, catalogue, Some(&args.option))?
+            }
+            found => found?,
         }
-        let ids = plan.options.iter().map(|option| option.id.as_str());
-        return Err(CliError::Unknown {
-            what: "option",
-            name: args.option.clone(),
-            near: ranked(&args.option, ids).into_iter().map(str::to_owned).collect(),
-        });
+    } else {
+        plan::explain(&request(&load)?, catalogue, None)?
+    };
+    let Some(explanation) = found else {
+        writeln!(out, "nothing fits; `plan --model {model}` says by how much")?;
+        return Ok(Outcome::NothingFits);
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, option).map_err(std::io::Error::from)?;
+        serde_json::to_writer_pretty(&mut *out, &explanation).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
-        explain::render(option, width, out)?;
+        explain::render(&explanation, width, out)?;
     }
     Ok(Outcome::Answered)
 }

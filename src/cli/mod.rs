@@ -1,14 +1,17 @@
 //! The command line: raw arguments in, a validated request out, errors and exit codes in one place.
 
 pub mod args;
+pub mod calibrate;
 pub mod detect;
 pub mod error;
 pub mod explain;
 pub mod fit;
+pub mod frontier;
 pub mod hardware;
 pub mod import;
 mod machine_text;
 pub mod models;
+pub mod operators;
 pub mod question;
 mod resolve;
 mod shell;

@@ -3,6 +3,7 @@
 use crate::arithmetic::kv::KvFormat;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
+use crate::cli::operators::OperatorsArgs;
 use crate::cli::resolve::{coarse_model, resolve_hardware, resolve_model, this_machine};
 use crate::perf::deployment::Engine;
 use crate::plan::{Limits, Models, Plan, Request, Workload, plan};
@@ -83,10 +84,13 @@ pub struct LoadArgs {
     /// Order options by this
     #[arg(long, value_name = "OBJECTIVE", default_value = "balanced")]
     pub objective: Objective,
+    /// Measured operators.
+    #[command(flatten)]
+    pub operators: OperatorsArgs,
 }
 
 /// Reads a number of tokens.
-fn token_count(text: &str) -> Result<u64, String> {
+pub(super) fn token_count(text: &str) -> Result<u64, String> {
     match parse_tokens(text) {
         Ok(0) => Err("at least 1 token".to_owned()),
         Ok(n) => Ok(n),
@@ -188,6 +192,7 @@ pub fn request(
             no_offload: load.no_offload,
         },
         objective: load.objective,
+        operators: load.operators.of_machine(&machine)?,
         models,
         machine,
     })

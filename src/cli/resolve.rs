@@ -4,6 +4,7 @@ use crate::catalogue::decode::BadFile;
 use crate::catalogue::hardware_flag::hardware;
 use crate::catalogue::machine::Machine;
 use crate::catalogue::model::ModelSpec;
+use crate::catalogue::nearest::ranked;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::CliError;
 use crate::detect::{probe, profile};
@@ -61,6 +62,13 @@ impl From<PlanError> for CliError {
             PlanError::NoSuchLayout { ref hint, .. } => {
                 let hint = hint.clone();
                 Self::usage(message, hint)
+            }
+            PlanError::NoSuchOption { id, known } => {
+                let near = ranked(&id, known.iter().map(String::as_str)).into_iter().map(str::to_owned);
+                Self::Unknown { what: "option", near: near.collect(), name: id }
+            }
+            PlanError::AllCached { input, .. } => {
+                Self::usage(message, Some(format!("ask for --cached {} or less", input - 1)))
             }
             PlanError::OneModel => Self::usage(message, Some("name one with --model".to_owned())),
             PlanError::File(bad) => Self::from(bad),

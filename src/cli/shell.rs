@@ -5,8 +5,9 @@ use crate::catalogue::store::Catalogue;
 use crate::cli::args::{Cli, Command, GlobalArgs};
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::ValidateArgs;
-use crate::cli::{detect, explain, fit, hardware, import, models, question, validate};
+use crate::cli::{calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate};
 use crate::detect::probe;
+use crate::perf::Sources;
 use crate::validate::gguf_sizes::{self, GgufSizes};
 use crate::validate::memory::{self, Memory};
 use crate::validate::speed::{self, LocalSpeed, ServingSpeed};
@@ -46,10 +47,14 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Outcome, CliError> {
     match command {
         Command::Fit(args) => fit::run(args, &catalogue(&cli.global)?, width, out),
         Command::Explain(args) => explain::run(args, &catalogue(&cli.global)?, width, out),
+        Command::Frontier(args) => frontier::run(args, &catalogue(&cli.global)?, width, out),
         Command::Models(args) => models::run(args, &catalogue(&cli.global)?, width, out),
         Command::Hardware(args) => hardware::run(args, &catalogue(&cli.global)?, narrow, out),
         Command::Detect(args) => detect::run(args, &probe(), &catalogue(&cli.global)?, narrow, out),
         Command::Validate(args) => judge(args, &catalogue(&cli.global)?, narrow, out),
+        Command::Calibrate(args) => {
+            calibrate::run(args, &catalogue(&cli.global)?, out, &mut io::stderr().lock())
+        }
         Command::Import(args) => import::run(args, out),
         Command::Schema => schema(out),
         Command::Completions { shell } => {
@@ -94,7 +99,9 @@ fn judge(
     let machine = |text: &str| hardware_flag::hardware(text, catalogue).ok();
     let sizes = GgufSizes { catalogue };
     let memory = Memory { model: &model, machine: &machine };
-    let (local, serving) = (LocalSpeed { catalogue }, ServingSpeed { catalogue });
+    let operators = args.operators.of_all()?;
+    let sources = Sources { operators: operators.as_deref(), ..Sources::shipped() };
+    let (local, serving) = (LocalSpeed { catalogue }, ServingSpeed { catalogue, sources });
     let shipped = [gguf_sizes::SHIPPED, memory::SHIPPED, speed::LOCAL, speed::SERVING];
     validate::run(args, &[&sizes, &memory, &serving, &local], &shipped, out, width)
 }

@@ -2,6 +2,7 @@
 
 use crate::catalogue::decode::utf8_text;
 use crate::cli::error::{CliError, Outcome};
+use crate::cli::operators::OperatorsArgs;
 use crate::validate::accuracy_page::{Page, write_page};
 use crate::validate::report::Accuracy;
 use crate::validate::scatter::write_scatter;
@@ -28,6 +29,9 @@ pub struct ValidateArgs {
     /// Show so many of the worst rows
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub worst: usize,
+    /// Measured operators.
+    #[command(flatten)]
+    pub operators: OperatorsArgs,
 }
 
 /// Judges the files, or the `shipped` ones (name and text) if none is given.
@@ -92,6 +96,7 @@ fn write_pages(
 ) -> Result<Outcome, CliError> {
     let mut command = vec!["plan validate".to_owned()];
     command.extend(args.files.iter().map(|file| file.display().to_string()));
+    command.extend(args.operators.operators.iter().map(|dir| format!("--operators {}", dir.display())));
     command.push(format!("--page {}", folder.display()));
     let command = command.join(" ");
     let page = Page {
@@ -102,9 +107,18 @@ fn write_pages(
         files,
         command: &command,
     };
+    write_page_to(folder, &page, out)?;
+    Ok(Outcome::Answered)
+}
+
+/// Writes an accuracy page and its picture into a folder.
+///
+/// # Errors
+/// Files that cannot be written.
+pub fn write_page_to(folder: &Path, page: &Page<'_>, out: &mut dyn Write) -> Result<(), CliError> {
     let (mut text, mut picture) = (Vec::new(), Vec::new());
-    write_page(&mut text, &page)?;
-    write_scatter(&mut picture, rows)?;
+    write_page(&mut text, page)?;
+    write_scatter(&mut picture, page.fitted)?;
     let failed =
         |path: &Path, source| CliError::Io { action: "write", path: path.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
@@ -113,5 +127,5 @@ fn write_pages(
         std::fs::write(&path, bytes).map_err(|source| failed(&path, source))?;
         writeln!(out, "wrote {}", path.display())?;
     }
-    Ok(Outcome::Answered)
+    Ok(())
 }

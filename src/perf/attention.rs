@@ -6,10 +6,11 @@
 //! reads the cache at a share of the bandwidth, prefill multiplies at a rate that grows with the
 //! work of a layer.
 
-use super::constants::{Fetch, Kind, Missing, Module, ModuleFamily, Point, constants};
+use super::constants::{Fetch, Kind, Missing, Module, ModuleFamily, Point};
 use super::interval::Phase;
 use super::mixer::Mixer;
 use super::parts::Cost;
+use super::stage::Rows;
 use crate::arithmetic::kv::KvFormat;
 use crate::catalogue::machine::DeviceGroup;
 use crate::catalogue::model::Block;
@@ -20,8 +21,8 @@ const US: f64 = 1e-6;
 /// The measured module of a family on this device.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
-    decode: Option<&'static Module>,
-    prefill: Option<&'static Module>,
+    decode: Option<Point>,
+    prefill: Option<Point>,
     /// Bandwidth and peak of the device measured over those of this one.
     bandwidth: f64,
     peak: f64,
@@ -50,7 +51,7 @@ impl Attention {
         mixer: &Mixer<'_>,
         group: &DeviceGroup,
         kv: KvFormat,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let bandwidth = group.bandwidth.value.get();
         let rates = &group.accelerator.rates;
@@ -80,7 +81,7 @@ impl Attention {
             *rate = 1.0 / (share * gain * peak);
         }
         Ok(Self {
-            measured: measured(mixer.block, group, fetch)?,
+            measured: measured(mixer, group, fetch)?,
             t0: if mixer.is_recurrent() { fetch.get("recurrent_t0")? * US } else { t0 * US },
             per_byte: 1.0 / (memory * bandwidth),
             per_flop: 1.0 / (compute * peak),
@@ -101,17 +102,17 @@ impl Attention {
         self.measured.is_some_and(|measured| measured.prefill.is_some())
     }
 
-    /// One layer, one token for each of `sequences` at `depth`. Says also whether reading dominates.
-    pub(super) fn decode(&self, mixer: &Mixer<'_>, hidden: u64, sequences: f64, depth: u64) -> (Cost, bool) {
+    /// One layer of a decode step; the tokens of a sequence share what they read. Says also whether
+    /// reading dominates.
+    pub(super) fn decode(&self, mixer: &Mixer<'_>, hidden: u64, rows: Rows, depth: u64) -> (Cost, bool) {
+        let sequences = rows.sequences;
         let bytes = mixer.read(depth + 1) * sequences;
         let mixing = mixer.block.family().mixing(hidden, 1, depth);
-        let flop = (mixing.attention_flop * mixer.share + mixing.index_flop) * sequences;
-        if let Some((module, measured)) =
-            self.measured.and_then(|measured| Some((measured.decode?, measured)))
+        let flop = (mixing.attention_flop * mixer.share + mixing.index_flop) * rows.total();
+        if let Some((point, measured)) = self.measured.and_then(|measured| Some((measured.decode?, measured)))
         {
-            let point = at_heads(module, mixer.heads);
             let entries = sequences * depth as f64 / 1e6;
-            let moving = point.row * sequences
+            let moving = point.row * rows.total()
                 + point.entry * entries
                 + point.depth.unwrap_or(0.0) * depth as f64 / 1e6;
             let time = (point.fixed + moving * measured.bandwidth) * US;
@@ -136,10 +137,9 @@ impl Attention {
         let index = mixing.index_flop * sequences;
         let state = mixing.state_flop * mixer.share * sequences;
         let all = flop + index + state;
-        if let Some((module, measured)) =
+        if let Some((point, measured)) =
             self.measured.and_then(|measured| Some((measured.prefill?, measured)))
         {
-            let point = at_heads(module, mixer.heads);
             let tokens = sequences * new as f64;
             let pairs = tokens * (depth as f64 + new as f64 / 2.0);
             let moving = point.row * tokens / 1e3 + point.entry * pairs / 1e9;
@@ -164,8 +164,12 @@ impl Attention {
 }
 
 /// The module measured for a block on the class of a device, scaled to the device.
-fn measured(block: &Block, group: &DeviceGroup, fetch: &mut Fetch) -> Result<Option<Measured>, Missing> {
-    let family = match block {
+fn measured(
+    mixer: &Mixer<'_>,
+    group: &DeviceGroup,
+    fetch: &mut Fetch<'_>,
+) -> Result<Option<Measured>, Missing> {
+    let family = match mixer.block {
         Block::Latent(latent) if latent.indexer.is_some() => ModuleFamily::Dsa,
         Block::Latent(_) => ModuleFamily::Mla,
         Block::Compressed(compressed) if compressed.indexer.is_some() => ModuleFamily::Csa,
@@ -173,7 +177,11 @@ fn measured(block: &Block, group: &DeviceGroup, fetch: &mut Fetch) -> Result<Opt
         _ => return Ok(None),
     };
     let asked = fetch.asked;
-    let find = |phase| constants().module(family, phase, asked.class, asked.engine);
+    let constants = fetch.constants();
+    let find = |phase| {
+        let module = constants.module(family, phase, asked.class, asked.engine)?;
+        Some(at_heads(module, mixer.heads))
+    };
     let (decode, prefill) = (find(Phase::Decode), find(Phase::Prefill));
     if decode.is_none() && prefill.is_none() {
         return Ok(None);

@@ -203,7 +203,7 @@ impl Class {
                 Engine::LlamaCpp | Engine::IkLlamaCpp | Engine::Mlx | Engine::KTransformers => {
                     Backend::Vulkan
                 }
-                Engine::Vllm | Engine::Sglang | Engine::TensorRtLlm => Backend::Rocm,
+                Engine::Vllm | Engine::Sglang | Engine::Atom | Engine::TensorRtLlm => Backend::Rocm,
             },
             Self::Amx | Self::Avx512 | Self::Avx2 | Self::Neon => Backend::Cpu,
         }

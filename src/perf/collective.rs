@@ -57,7 +57,7 @@ impl AllReduce {
         machine: &Machine,
         group: &DeviceGroup,
         ranks: u32,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Option<Self>, Missing> {
         if ranks < 2 {
             return Ok(None);
@@ -109,7 +109,7 @@ impl AllToAll {
         group: &DeviceGroup,
         ranks: u32,
         (inner, active): (f64, f64),
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let devices = super::ops::distinct(f64::from(ranks), 1.0, active);
         let mut alpha = fetch.get("alltoall_alpha")? * US;
@@ -143,7 +143,7 @@ impl HandOver {
         machine: &Machine,
         group: &DeviceGroup,
         ranks: u32,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let alpha = fetch.get("hand_over")? * US;
         let rate = match Fabric::of(machine, group, ranks) {
@@ -164,7 +164,7 @@ impl HandOver {
         machine: &Machine,
         group: &DeviceGroup,
         stages: u32,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let across = stages > group.count && machine.node_count() > 1;
         let alpha = fetch.of("layer_split_hop", if across { Kind::Network } else { Kind::Local })? * US;

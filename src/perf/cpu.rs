@@ -6,13 +6,12 @@
 //! reaches; r and cp depend on type and instruction set by up to ten times, so that a processor or
 //! type without a row in the data is a guess within a factor of three.
 
-use super::constants::{Asked, Fetch, Kind, Missing};
+use super::constants::{Basis, Fetch, Kind, Missing};
 use super::ops::{Load, Owner};
 use super::parts::{Cost, Parts};
+use super::stage::Rows;
 use super::time::Limit;
 use crate::catalogue::machine::Host;
-use crate::perf::class::{Backend, Class};
-use crate::perf::deployment::Engine;
 
 const US: f64 = 1e-6;
 
@@ -29,20 +28,18 @@ pub(super) struct Rates {
 
 /// The processors of a node.
 #[derive(Debug)]
-pub(super) struct Processor {
+pub(super) struct Processor<'c> {
     /// Bytes per second of the sockets in use.
     pub bandwidth: f64,
     /// Cycles per second of all cores.
     pub cycles: f64,
     /// The record of constants.
-    pub fetch: Fetch,
+    pub fetch: Fetch<'c>,
 }
 
-impl Processor {
-    /// The processors of a host under an engine.
-    pub(super) fn new(host: &Host, engine: Engine, year: u64) -> Result<Self, Missing> {
-        let asked = Asked { engine, backend: Backend::Cpu, class: Class::of_host(host), year };
-        let mut fetch = Fetch::new(asked);
+impl<'c> Processor<'c> {
+    /// The processors of a host, with the constants of its class.
+    pub(super) fn new(host: &Host, mut fetch: Fetch<'c>) -> Result<Self, Missing> {
         let share = if host.sockets > 1 { fetch.get("two_socket_share")? } else { 1.0 };
         Ok(Self {
             bandwidth: host.bandwidth.value.get() * share,
@@ -53,15 +50,12 @@ impl Processor {
 
     /// Rates for one kind of weights, dense or of routed experts.
     pub(super) fn rates(&mut self, kind: Kind, moe: bool) -> Result<Rates, Missing> {
-        let (place, table) = if moe {
-            (Kind::Moe, "cpu_flop_per_cycle_moe")
-        } else {
-            (Kind::Dense, "cpu_flop_per_cycle_dense")
-        };
+        let place = if moe { Kind::Moe } else { Kind::Dense };
+        let grouped = if moe { self.fetch.get("cpu_moe_products")? } else { 1.0 };
         Ok(Rates {
             read: self.fetch.of("cpu_read_efficiency", place)? * self.bandwidth,
             row: self.fetch.of("cpu_weights_per_cycle", kind)? * self.cycles,
-            products: self.fetch.of(table, kind)? * self.cycles,
+            products: self.fetch.of("cpu_flop_per_cycle_dense", kind)? * grouped * self.cycles,
         })
     }
 }
@@ -99,12 +93,12 @@ pub(super) struct CpuStage<'a> {
     /// Seconds per operation of attention, per mixer.
     attention: Vec<f64>,
     chunk: f64,
-    basis: String,
+    basis: Basis,
 }
 
 impl<'a> CpuStage<'a> {
     /// Resolves the constants of layers on the processor.
-    pub(super) fn new(load: Load<'a>, processor: &mut Processor, chunk: f64) -> Result<Self, Missing> {
+    pub(super) fn new(load: Load<'a>, processor: &mut Processor<'_>, chunk: f64) -> Result<Self, Missing> {
         // Always-on layers of a model with experts share the scattered reads of its experts.
         let moe = load.expert_layers() > 0.0;
         let (mut dense, mut head) = (Vec::new(), Vec::new());
@@ -138,8 +132,9 @@ impl<'a> CpuStage<'a> {
         Ok(Self { load, dense, head, experts, t_layer, reread, cache, attention, chunk, basis })
     }
 
-    /// One token for each of `sequences` at `depth`.
-    pub(super) fn decode(&self, sequences: f64, depth: u64, parts: &mut Parts) {
+    /// A step over sequences that have `depth` tokens cached.
+    pub(super) fn decode(&self, rows: Rows, depth: u64, parts: &mut Parts) {
+        let (cached, sequences) = (rows.sequences, rows.total());
         let layers = self.load.layers;
         let mut add = |label, layers, cost| parts.also(label, layers, Limit::Host, cost, &self.basis);
         add("layers on the processor: barriers", layers, Cost::fixed(layers * self.t_layer));
@@ -156,7 +151,7 @@ impl<'a> CpuStage<'a> {
             add("experts", shape.layers, Cost { time, flop, bytes: touched }.times(shape.layers));
         }
         for ((mixer, per_byte), per_flop) in self.load.mixers.iter().zip(&self.cache).zip(&self.attention) {
-            let bytes = (mixer.read(depth + 1) + 2.0 * mixer.state) * sequences * mixer.layers;
+            let bytes = (mixer.read(depth + 1) + 2.0 * mixer.state) * cached * mixer.layers;
             // Recurrences stream their state; only growing caches are read by slow kernels.
             let time = if mixer.is_recurrent() {
                 let flop = mixer.block.family().mixing(self.load.hidden, 1, depth).state_flop;

@@ -21,6 +21,8 @@ words! {
         Vllm = "vllm",
         /// SGLang.
         Sglang = "sglang",
+        /// AMD's ATOM.
+        Atom = "atom",
         /// TensorRT-LLM.
         TensorRtLlm = "tensorrt-llm",
         /// mlx-lm on Apple silicon.

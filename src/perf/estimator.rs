@@ -5,15 +5,15 @@
 //! either. Stages run one after the other for one step; [`Estimator::decode_period`] says what a
 //! full pipeline achieves.
 
-use super::class::Backend;
+use super::bound::Peaks;
 use super::collective::HandOver;
-use super::constants::Missing;
+use super::constants::{Basis, Lookup, Missing};
 use super::deployment::{Deployment, Engine};
-use super::interval::Regime;
+use super::interval::{Architecture, Regime, ratios};
 use super::parts::Parts;
-use super::resolve::Build;
-use super::stage::Stage;
-use super::steady::Overheads;
+use super::resolve::{Build, Sources};
+use super::serving::Overheads;
+use super::stage::{Rows, Stage};
 use super::time::{Limit, Shape, StepTime};
 use crate::fact::Confidence;
 use crate::units::{Seconds, math};
@@ -44,47 +44,52 @@ pub struct Estimator<'a> {
     /// Bytes of the activations of one token.
     row: f64,
     chunk: u64,
+    layers: f64,
     /// Groups of attention that step together.
     pub(super) groups: u64,
     confidence: Confidence,
+    lookups: Vec<Lookup>,
+    traced: bool,
     notes: Vec<String>,
-    pub(super) regime: Regime,
+    pub(super) ratios: [(f64, f64); Phase::ALL.len()],
+    pub(super) peaks: Peaks,
     pub(super) server: Option<Overheads>,
     /// Request handling before prefill of a server on workstation cards.
     pub(super) api: f64,
 }
 
 impl<'a> Estimator<'a> {
-    /// Resolves all constants of a deployment, with the usual software for its devices.
+    /// Resolves all constants of a deployment.
     ///
     /// # Errors
     /// What is not known about the device, the network or the constants.
-    pub fn new(deployment: &Deployment<'a>) -> Result<Self, Unpredictable> {
-        Self::on(deployment, None)
-    }
-
-    /// The same with a named backend, such as Vulkan where `ROCm` is usual.
-    ///
-    /// # Errors
-    /// See [`Estimator::new`].
-    pub fn on(deployment: &Deployment<'a>, backend: Option<Backend>) -> Result<Self, Unpredictable> {
-        let mut build = Build::new(deployment, backend);
+    pub fn new(deployment: &Deployment<'a>, sources: Sources<'_>) -> Result<Self, Unpredictable> {
+        let mut build = Build::new(deployment, sources);
         let stages = build.stages()?;
         let hand_over = build.hand_over(&stages)?;
         let server = build.overheads()?;
-        let mut fetch = build.fetch(build.main_class());
+        let moe = deployment.model.spec.is_moe();
+        let architecture = if moe { Architecture::Moe } else { Architecture::Dense };
         let local_server = deployment.engine == Engine::Vllm && server.is_none();
-        let api = if local_server { fetch.get("server_latency")? * 1e-6 } else { 0.0 };
+        let api = if local_server { build.whole("server_latency")? * 1e-6 } else { 0.0 };
         Ok(Self {
-            stages,
             hand_over,
-            pipeline: fetch.get("pipeline_exponent")?,
+            pipeline: if stages.len() > 1 { build.whole("pipeline_exponent")? } else { 1.0 },
             row: deployment.model.spec.hidden.get() as f64 * 2.0,
             chunk: deployment.batching.chunk.max(1),
+            layers: f64::from(deployment.model.spec.layer_count()),
             groups: u64::from(deployment.placement.dp.max(1)),
+            stages,
             confidence: build.confidence(),
+            lookups: build.lookups(),
+            traced: sources.traced,
             notes: build.all_notes(),
-            regime: Regime::of(deployment, server.is_some()),
+            ratios: ratios(
+                sources.constants,
+                (Regime::of(deployment, server.is_some()), architecture),
+                build.confidence(),
+            ),
+            peaks: Peaks::of(deployment),
             server,
             api,
         })
@@ -93,88 +98,151 @@ impl<'a> Estimator<'a> {
     /// One token for each of `sequences`, each with `depth` tokens cached: from start to end, the
     /// sum over stages.
     pub fn decode(&self, sequences: u64, depth: u64) -> StepTime {
-        self.step(Shape { sequences, new: 1, depth })
+        let mut parts = Parts::listed();
+        self.decode_into(Rows::single(sequences.max(1) as f64), depth, &mut parts);
+        parts.finish()
+    }
+
+    /// The time of [`Estimator::decode`] alone; `sequences` may be a mean.
+    pub fn decode_time(&self, sequences: f64, depth: u64) -> Seconds {
+        let mut parts = Parts::default();
+        self.decode_into(Rows::single(sequences), depth, &mut parts);
+        Seconds::new(parts.total())
+    }
+
+    fn decode_into(&self, rows: Rows, depth: u64, parts: &mut Parts) {
+        for stage in &self.stages {
+            stage.decode(rows, depth, parts);
+        }
+        self.once(rows.sequences, true, parts);
+        self.boundaries(self.row * rows.total(), 1.0, parts);
     }
 
     /// Time between tokens of each of `sequences` when pipeline stages work on different sequences:
     /// every stage takes its share of them in turn. Equal to [`Estimator::decode`] for one stage
     /// and for local engines, which run one stage at a time.
-    pub fn decode_period(&self, sequences: u64, depth: u64) -> Seconds {
-        let stages = self.stages.len() as u64;
-        if stages < 2 || self.server.is_none() {
-            return self.decode(sequences, depth).total();
+    pub fn decode_period(&self, sequences: f64, depth: u64) -> Seconds {
+        Seconds::new(self.period(Rows::single(sequences), depth))
+    }
+
+    /// The same for steps that verify drafts, seconds.
+    pub(super) fn period(&self, rows: Rows, depth: u64) -> f64 {
+        let stages = self.stages.len() as f64;
+        let mut parts = Parts::default();
+        if stages < 2.0 || self.server.is_none() {
+            self.decode_into(rows, depth, &mut parts);
+            return parts.total();
         }
-        let share = sequences.div_ceil(stages).max(1);
-        let slowest = self
-            .stages
-            .iter()
-            .map(|stage| {
-                let mut parts = Parts::default();
-                stage.decode(share as f64, depth, &mut parts);
-                stage.once(share as f64, true, &mut parts);
-                parts.total()
-            })
-            .fold(0.0, f64::max);
-        let hop = self.hand_over.as_ref().map_or(0.0, |hop| hop.cost(self.row * share as f64).time);
-        Seconds::new((slowest + hop) * stages as f64)
+        let share = Rows { sequences: (rows.sequences / stages).max(1.0), ..rows };
+        let slowest = self.stages.iter().map(|stage| {
+            let mut parts = Parts::default();
+            stage.decode(share, depth, &mut parts);
+            stage.once(share.sequences, true, &mut parts);
+            parts.total()
+        });
+        let slowest = slowest.fold(0.0, f64::max);
+        let hop = self.hand_over.as_ref().map_or(0.0, |hop| hop.cost(self.row * share.total()).time);
+        (slowest + hop) * stages
+    }
+
+    /// One prefill step of `new` tokens for each of `sequences` after `depth`, seconds.
+    pub(super) fn prompt_time(&self, sequences: f64, new: u64, depth: u64) -> f64 {
+        let mut parts = Parts::default();
+        self.prompt_step(sequences, new, depth, &mut parts);
+        parts.total()
     }
 
     /// The whole of a prompt of `tokens` for each of `sequences`, after `depth` cached tokens, in
     /// the chunks the engine is set up for.
     pub fn prefill(&self, tokens: u64, depth: u64, sequences: u64) -> StepTime {
-        if self.server.is_none() {
-            // Local engines are fitted over the whole prompt, micro-batches inside.
-            return self.step(Shape { sequences, new: tokens.max(1), depth });
-        }
-        // Prompts that fit share a step, the others follow one after the other in every group.
-        let (tokens, sequences) = (tokens.max(1), sequences.max(1));
-        let together = (self.prompt_tokens() / tokens).max(self.groups).min(sequences);
-        let mut parts = self.prompts(tokens, depth, together);
-        parts.repeat((sequences / together) as f64);
-        let rest = sequences % together;
-        if rest > 0 {
-            parts.then(self.prompts(tokens, depth, rest));
-        }
+        let mut parts = Parts::listed();
+        self.prefill_into(tokens, depth, sequences, &mut parts);
         parts.finish()
     }
 
-    /// Prompts that step together, chunk after chunk.
-    fn prompts(&self, tokens: u64, depth: u64, sequences: u64) -> Parts {
-        let chunk = (self.prompt_tokens() / sequences).max(1);
+    /// The time of [`Estimator::prefill`] alone.
+    pub fn prefill_time(&self, tokens: u64, depth: u64, sequences: u64) -> Seconds {
         let mut parts = Parts::default();
+        self.prefill_into(tokens, depth, sequences, &mut parts);
+        Seconds::new(parts.total())
+    }
+
+    /// The time of [`Estimator::prefill`] and what bounds it.
+    pub fn prefill_bound(&self, tokens: u64, depth: u64, sequences: u64) -> (Seconds, Limit) {
+        let mut parts = Parts::default();
+        self.prefill_into(tokens, depth, sequences, &mut parts);
+        (Seconds::new(parts.total()), parts.limit())
+    }
+
+    /// The time of [`Estimator::decode`] and what bounds it; `sequences` may be a mean.
+    pub fn decode_bound(&self, sequences: f64, depth: u64) -> (Seconds, Limit) {
+        let mut parts = Parts::default();
+        self.decode_into(Rows::single(sequences), depth, &mut parts);
+        (Seconds::new(parts.total()), parts.limit())
+    }
+
+    /// What bounds a prompt.
+    pub(super) fn prefill_limit(&self, tokens: u64) -> Limit {
+        self.prefill_bound(tokens, 0, 1).1
+    }
+
+    /// What bounds a decode step.
+    pub(super) fn decode_limit(&self, sequences: f64, depth: u64) -> Limit {
+        self.decode_bound(sequences, depth).1
+    }
+
+    fn prefill_into(&self, tokens: u64, depth: u64, sequences: u64, parts: &mut Parts) {
+        let (tokens, sequences) = (tokens.max(1), sequences.max(1));
+        if self.server.is_none() {
+            // Local engines are fitted over the whole prompt, micro-batches inside.
+            self.prompt_step(sequences as f64, tokens, depth, parts);
+            return;
+        }
+        // Prompts that fit share a step, the others follow one after the other in every group.
+        let together = (self.prompt_tokens() / tokens).max(self.groups).min(sequences);
+        self.prompts(tokens, depth, together, parts);
+        parts.repeat((sequences / together) as f64);
+        let rest = sequences % together;
+        if rest > 0 {
+            let mut last = parts.another();
+            self.prompts(tokens, depth, rest, &mut last);
+            parts.then(last);
+        }
+    }
+
+    /// Prompts that step together, chunk after chunk.
+    fn prompts(&self, tokens: u64, depth: u64, sequences: u64, parts: &mut Parts) {
+        let chunk = (self.prompt_tokens() / sequences).max(1);
         let (mut done, mut largest) = (0, 0.0_f64);
         while done < tokens {
             let new = chunk.min(tokens - done);
             let before = parts.total();
-            self.prompt_step(sequences as f64, new, depth + done, &mut parts);
+            self.prompt_step(sequences as f64, new, depth + done, parts);
             largest = largest.max(parts.total() - before);
             done += new;
         }
         // Chunks follow each other through the stages of a pipeline: each stage works its share of
         // all of them, and the largest waits for the other stages.
         let stages = self.stages.len() as f64;
-        parts.scale((1.0 + (stages - 1.0) * largest / parts.total()) / stages);
-        parts
+        if stages > 1.0 {
+            parts.scale((1.0 + (stages - 1.0) * largest / parts.total()) / stages);
+        }
     }
 
     /// One forward step of any shape.
     pub fn step(&self, shape: Shape) -> StepTime {
-        let mut parts = Parts::default();
+        let mut parts = Parts::listed();
         let sequences = shape.sequences.max(1) as f64;
         if shape.new > 1 {
             self.prompt_step(sequences, shape.new, shape.depth, &mut parts);
         } else {
-            for stage in &self.stages {
-                stage.decode(sequences, shape.depth, &mut parts);
-            }
-            self.once(sequences, true, &mut parts);
-            self.boundaries(self.row * sequences, 1.0, &mut parts);
+            self.decode_into(Rows::single(sequences), shape.depth, &mut parts);
         }
         parts.finish()
     }
 
     fn prompt_step(&self, sequences: f64, new: u64, depth: u64, parts: &mut Parts) {
-        let mut step = Parts::default();
+        let mut step = parts.another();
         for stage in &self.stages {
             stage.prefill(sequences, new, depth, &mut step);
         }
@@ -200,25 +268,35 @@ impl<'a> Estimator<'a> {
     fn boundaries(&self, bytes: f64, times: f64, parts: &mut Parts) {
         if let Some(hop) = &self.hand_over {
             let boundaries = (self.stages.len() - 1) as f64 * times;
-            let basis = "latency per boundary, bytes over the link";
+            let basis: Basis = self.traced.then(|| "latency per boundary, bytes over the link".into());
             parts.add(
                 "hand-over between stages",
                 boundaries,
                 Limit::Link,
                 hop.cost(bytes).times(boundaries),
-                basis,
+                &basis,
             );
         }
     }
 
     /// Time from a lone request to its first token: handling and the whole prompt.
     pub fn time_to_first_token(&self, prompt: u64, depth: u64) -> Seconds {
-        self.prefill(prompt, depth, 1).total() + Seconds::new(self.request_overhead())
+        self.prefill_time(prompt, depth, 1) + Seconds::new(self.request_overhead())
     }
 
-    /// Time a server takes per request beside the steps, seconds.
+    /// Time a server takes per request beside the steps.
+    pub fn handling(&self) -> Seconds {
+        Seconds::new(self.request_overhead())
+    }
+
+    /// The same in seconds.
     pub(super) fn request_overhead(&self) -> f64 {
         self.server.map_or(self.api, |server| server.api)
+    }
+
+    /// The constants it was built from; empty unless traced.
+    pub fn lookups(&self) -> &[Lookup] {
+        &self.lookups
     }
 
     /// What a reader should know about the constants.
@@ -229,6 +307,16 @@ impl<'a> Estimator<'a> {
     /// How much of what was measured this rests on.
     pub const fn confidence(&self) -> Confidence {
         self.confidence
+    }
+
+    /// Prompt tokens of a step in one group of attention.
+    pub(super) const fn chunk(&self) -> u64 {
+        self.chunk
+    }
+
+    /// Layers of the model.
+    pub(super) const fn layers(&self) -> f64 {
+        self.layers
     }
 
     /// Prompt tokens of a step over all groups.

@@ -112,7 +112,7 @@ impl GroupedExperts {
         group: &DeviceGroup,
         (ranks, whole): (f64, bool),
         tuned: bool,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let path = Path::of(load.kind, group);
         let kind = path.kind();

@@ -81,7 +81,7 @@ impl Gemm {
         path: Path,
         group: &DeviceGroup,
         moe: bool,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let quantise = match path {
             Path::Wide => 1.0,
@@ -97,6 +97,11 @@ impl Gemm {
             per_byte: 1.0 / (fetch.of("gemm_memory", kind)? * group.bandwidth.value.get()),
             path,
         })
+    }
+
+    /// Seconds that do not grow with the work.
+    pub(super) const fn fixed(&self) -> f64 {
+        self.t0
     }
 
     /// `tokens` rows times a matrix of `inputs` by `outputs` stored in `stored` bytes. Says also

@@ -15,9 +15,10 @@
 //! they absorb what the formulas leave out. Wrong where kernels differ from build to build, and for
 //! attention kinds without measured rows.
 
-use super::constants::{Fetch, Kind, Missing};
+use super::constants::{Basis, Fetch, Kind, Missing};
 use super::ops::{ExpertLoad, Load, Owner};
 use super::parts::{Cost, Parts};
+use super::stage::Rows;
 use super::time::Limit;
 use crate::catalogue::machine::DeviceGroup;
 use crate::perf::class::Class;
@@ -40,8 +41,8 @@ impl Grouped {
         load: ExpertLoad,
         share: f64,
         peak: f64,
-        read: impl Fn(&mut Fetch, Kind) -> Result<f64, Missing>,
-        fetch: &mut Fetch,
+        read: impl Fn(&mut Fetch<'_>, Kind) -> Result<f64, Missing>,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let kind = if load.kind.is_wide() { load.kind } else { Kind::Quantised };
         let rate = read(fetch, load.kind)? * fetch.of("expert_read_factor", kind)?;
@@ -93,16 +94,16 @@ pub(super) struct LocalStage<'a> {
 /// What each part rests on.
 #[derive(Clone, Debug, Default)]
 struct Bases {
-    weights: String,
-    experts: String,
-    attention: String,
-    fixed: String,
-    rows: String,
-    products: String,
+    weights: Basis,
+    experts: Basis,
+    attention: Basis,
+    fixed: Basis,
+    rows: Basis,
+    products: Basis,
 }
 
 /// The yardstick of matrix rates of a device, operations per second.
-pub(super) fn matrix_peak(group: &DeviceGroup, fetch: &mut Fetch) -> Result<f64, Missing> {
+pub(super) fn matrix_peak(group: &DeviceGroup, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
     if fetch.asked.class.is_apple() {
         let cores = gpu_cores(&group.id).or_else(|| gpu_cores(&group.accelerator.name));
         if let Some(cores) = cores {
@@ -113,7 +114,21 @@ pub(super) fn matrix_peak(group: &DeviceGroup, fetch: &mut Fetch) -> Result<f64,
     let half = rates.fp16_acc16.or(rates.fp16).or(rates.bf16).unwrap_or(0.0) * fetch.get("peak_factor")?;
     // Chips before matrix units list half precision at a fraction of single.
     let peak = half.max(rates.fp32.unwrap_or(0.0));
-    if peak > 0.0 { Ok(peak * 1e12) } else { Err(Missing("a matrix rate of the accelerator")) }
+    if peak <= 0.0 {
+        return Err(Missing("a matrix rate of the accelerator"));
+    }
+    let powered = match group.accelerator.tdp_w {
+        Some(watts) => watts * fetch.get("power_rate")?,
+        None => f64::INFINITY,
+    };
+    Ok(within_power(peak, powered) * 1e12)
+}
+
+/// A rate under a limit of power: cards that list more arithmetic than their power sustains lower
+/// their clocks; the corner is soft.
+fn within_power(peak: f64, powered: f64) -> f64 {
+    let ratio = peak / powered;
+    peak / (1.0 + ratio * ratio * ratio * ratio).sqrt().sqrt()
 }
 
 /// The number before `gpu` or `-core GPU` in a name: `m2-ultra-76gpu`.
@@ -125,25 +140,33 @@ fn gpu_cores(name: &str) -> Option<u32> {
     before[digits..].parse().ok()
 }
 
+/// Seconds that a micro-batch takes beside its products: launches, weights read again, and the last
+/// tiles of every product, which keep the device waiting however many rows it has.
+fn micro_batch(load: &Load<'_>, read: f64, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
+    let inputs = load.products.iter().filter(|product| product.owner != Owner::Head);
+    let inputs: f64 = inputs.map(|product| product.inputs * product.layers).sum();
+    let tails = inputs * fetch.get("tile_tail")? * 1e-9;
+    Ok(load.layers * fetch.get("t_micro_batch")? * 1e-6 + tails + read * fetch.get("prefill_reread")?)
+}
+
 impl<'a> LocalStage<'a> {
     /// Resolves the constants of a stage.
     pub(super) fn new(
         load: Load<'a>,
         group: &DeviceGroup,
-        fetch: &mut Fetch,
+        fetch: &mut Fetch<'_>,
         chunk: f64,
         flash: bool,
         expert_ranks: f64,
     ) -> Result<Self, Missing> {
         const US: f64 = 1e-6;
         let bandwidth = group.bandwidth.value.get();
-        let cap = fetch.get("read_cap")?;
         let peak = matrix_peak(group, fetch)?;
         fetch.basis();
         let mut bases = Bases::default();
 
-        let read = |fetch: &mut Fetch, kind: Kind| -> Result<f64, Missing> {
-            Ok(fetch.of("weight_read_efficiency", kind)?.min(cap) * bandwidth)
+        let read = |fetch: &mut Fetch<'_>, kind: Kind| -> Result<f64, Missing> {
+            Ok(fetch.of("weight_read_efficiency", kind)? * bandwidth)
         };
         let (mut weights, mut head, mut row) = (Cost::default(), Cost::default(), Cost::default());
         for product in &load.products {
@@ -156,7 +179,7 @@ impl<'a> LocalStage<'a> {
                 weights = weights.and(cost);
             }
         }
-        let wide = fetch.minor("weight_read_efficiency", Kind::Bf16)?.min(cap) * bandwidth;
+        let wide = fetch.minor("weight_read_efficiency", Kind::Bf16)? * bandwidth;
         weights = weights.and(Cost { time: load.vectors / wide, flop: 0.0, bytes: load.vectors });
         bases.weights = fetch.basis();
         for product in load.products.iter().filter(|product| product.owner != Owner::Head) {
@@ -206,7 +229,7 @@ impl<'a> LocalStage<'a> {
             t_layers += load.recurrent_layers() * fetch.get("t_state")?;
         }
         let t_token = fetch.get("t_token")? * US;
-        let t_micro = load.layers * fetch.get("t_micro_batch")? * US;
+        let t_micro = micro_batch(&load, weights.time, fetch)?;
         bases.fixed = fetch.basis();
 
         let moe = load.expert_layers() > 0.0;
@@ -246,24 +269,25 @@ impl<'a> LocalStage<'a> {
         parts.add("sampling and launch", 0.0, Limit::Overhead, Cost::fixed(self.t_token), &self.bases.fixed);
     }
 
-    /// One token for each of `sequences` at `depth`.
-    pub(super) fn decode(&self, sequences: f64, depth: u64, parts: &mut Parts) {
+    /// A step over sequences that have `depth` tokens cached.
+    pub(super) fn decode(&self, rows: Rows, depth: u64, parts: &mut Parts) {
+        let (sequences, tokens) = (rows.sequences, rows.total());
         let layers = self.load.layers;
         parts.add("layer launches", layers, Limit::Overhead, Cost::fixed(self.t_layers), &self.bases.fixed);
         parts.add(
             "always-on weights",
             layers,
             Limit::Memory,
-            self.weights.with_rows(sequences),
+            self.weights.with_rows(tokens),
             &self.bases.weights,
         );
-        parts.add("output matrix", 1.0, Limit::Memory, self.head.with_rows(sequences), &self.bases.weights);
+        parts.add("output matrix", 1.0, Limit::Memory, self.head.with_rows(tokens), &self.bases.weights);
         for experts in &self.experts {
             let load = &experts.load;
-            let touched = load.distinct(math::pow(sequences, self.overlap)) * load.layers;
+            let touched = load.distinct(math::pow(tokens, self.overlap)) * load.layers;
             let cost = Cost {
                 time: touched * experts.read,
-                flop: 2.0 * sequences * load.active * load.weights * experts.share * load.layers,
+                flop: 2.0 * tokens * load.active * load.weights * experts.share * load.layers,
                 bytes: touched * load.bytes * experts.share,
             };
             parts.add("experts", load.layers, Limit::Memory, cost, &self.bases.experts);
@@ -271,17 +295,17 @@ impl<'a> LocalStage<'a> {
         for (mixer, constants) in self.load.mixers.iter().zip(&self.mixers) {
             let bytes = mixer.read(depth + 1) * sequences * mixer.layers;
             let flop = mixer.block.family().mixing(self.load.hidden, 1, depth).attention_flop;
-            let flop = flop * mixer.share * sequences * mixer.layers;
+            let flop = flop * mixer.share * tokens * mixer.layers;
             let cost = Cost { time: bytes * constants.read, flop, bytes };
             parts.add("cache", mixer.layers, Limit::Memory, cost, &self.bases.attention);
             let bytes = mixer.state * sequences * mixer.layers;
             let cost = Cost { time: bytes * self.state, flop: 0.0, bytes: 2.0 * bytes };
             parts.add("state", mixer.layers, Limit::Memory, cost, &self.bases.attention);
         }
-        if sequences > 1.0 {
+        if tokens > 1.0 {
             // Matrix-vector kernels pay for every row; matrix-matrix kernels for a padded tile.
-            let vector = (sequences - 1.0) * self.further_row;
-            let matrix = sequences.max(self.pad) * self.matrix_row;
+            let vector = (tokens - 1.0) * self.further_row;
+            let matrix = tokens.max(self.pad) * self.matrix_row;
             let cost = Cost::fixed(vector * matrix / (vector + matrix));
             parts.add("further rows", layers, Limit::Compute, cost, &self.bases.rows);
         }

@@ -5,6 +5,7 @@
 //! adding cells to the data files of [`constants`].
 
 mod attention;
+mod bound;
 pub mod class;
 mod closed_loop;
 mod collective;
@@ -19,19 +20,24 @@ mod interval;
 mod local;
 mod mixer;
 mod offload;
+// The one place that knows whether tables can be read: the other module has the same names.
 #[cfg(feature = "operators")]
+pub mod operators;
+#[cfg(not(feature = "operators"))]
+#[path = "operators/absent.rs"]
 pub mod operators;
 mod ops;
 mod parts;
 mod resolve;
 mod server;
+mod serving;
 mod stage;
-mod steady;
 #[cfg(test)]
 mod tests;
 pub mod time;
 mod version;
 
 pub use estimator::{Estimator, Phase, Unpredictable};
-pub use interval::Regime;
-pub use steady::Serving;
+pub use interval::{Architecture, Regime};
+pub use resolve::Sources;
+pub use serving::{Demand, Draft, Lengths, Pool, Serving};

@@ -4,7 +4,7 @@
 //! overlapped. Prefill, per micro-batch: the processor multiplies, or the experts are streamed to
 //! the accelerator, whichever is faster (smooth minimum). `KTransformers` never streams.
 
-use super::constants::{Fetch, Missing};
+use super::constants::{Basis, Fetch, Missing};
 use super::cpu::{Processor, Rates};
 use super::ops::ExpertLoad;
 use super::parts::{Cost, Parts};
@@ -31,15 +31,15 @@ pub(super) struct HostExperts {
     /// Bytes per second to the accelerator; none where the engine never streams.
     stream: Option<f64>,
     chunk: f64,
-    basis: String,
+    basis: Basis,
 }
 
 impl HostExperts {
     /// Resolves the constants; none if no experts are in host memory.
     pub(super) fn new(
         experts: &[ExpertLoad],
-        processor: &mut Processor,
-        device: &mut Fetch,
+        processor: &mut Processor<'_>,
+        device: &mut Fetch<'_>,
         peak: f64,
         link: f64,
         chunk: f64,
@@ -66,6 +66,7 @@ impl HostExperts {
             | Engine::Mlx
             | Engine::Vllm
             | Engine::Sglang
+            | Engine::Atom
             | Engine::TensorRtLlm => Some(processor.fetch.get("pcie_share")? * link),
         };
         Ok(Some(Self {
@@ -75,7 +76,11 @@ impl HostExperts {
             remote,
             stream,
             chunk,
-            basis: format!("{}; {}", processor.fetch.basis(), device.basis()),
+            basis: processor
+                .fetch
+                .basis()
+                .zip(device.basis())
+                .map(|(host, device)| format!("{host}; {device}").into()),
         }))
     }
 

@@ -42,6 +42,9 @@ pub(super) struct Product {
     /// The matrix that leads the fused ones.
     pub lead: Role,
     pub kind: Kind,
+    /// The format of the first of them, by name.
+    #[cfg_attr(not(feature = "operators"), expect(dead_code, reason = "only operator tables ask for it"))]
+    pub stored: &'static str,
     /// Layers that hold it; formats that change from layer to layer share them out.
     pub layers: f64,
     /// Inputs of one row.
@@ -80,6 +83,9 @@ pub(super) struct ExpertLoad {
     pub width: f64,
     /// Whether biases or gates make the path one of weight-only kernels.
     pub kind: Kind,
+    /// The format of most of its bytes, by name.
+    #[cfg_attr(not(feature = "operators"), expect(dead_code, reason = "only operator tables ask for it"))]
+    pub stored: &'static str,
 }
 
 impl ExpertLoad {
@@ -242,7 +248,17 @@ fn add_product(products: &mut Vec<Product>, entry: &Entry, layers: f64, tp: f64)
         product.bytes += bytes;
     } else {
         let owner = owner(tensor.role);
-        products.push(Product { owner, lead, kind, layers, inputs, outputs: outputs * layers, bytes });
+        let stored = entry.stored.name;
+        products.push(Product {
+            owner,
+            lead,
+            kind,
+            stored,
+            layers,
+            inputs,
+            outputs: outputs * layers,
+            bytes,
+        });
     }
 }
 
@@ -303,7 +319,8 @@ fn expert_load(
         return None;
     }
     let count = experts.count.get();
-    let (mut weights, mut bytes, mut kind, mut largest) = (0.0, 0.0, Kind::Bf16, 0.0);
+    let (mut weights, mut bytes, mut largest) = (0.0, 0.0, 0.0);
+    let (mut kind, mut stored) = (Kind::Bf16, "bf16");
     for entry in &deployment.weights.entries {
         let (Place::Layers(at), true) = (&entry.place, entry.tensor.copies == count) else { continue };
         let is_bias = entry.tensor.role == Role::Vector;
@@ -315,7 +332,7 @@ fn expert_load(
         bytes += each;
         weights += (entry.tensor.rows * entry.tensor.cols) as f64 * share;
         if each > largest {
-            (largest, kind) = (each, Kind::of(entry.stored));
+            (largest, kind, stored) = (each, Kind::of(entry.stored), entry.stored.name);
         }
     }
     let host = common(&LayerSet::new(on_host.to_vec()), &here);
@@ -329,6 +346,7 @@ fn expert_load(
         inner: experts.latent.map_or(deployment.model.spec.hidden, |latent| latent).get() as f64,
         width: experts.width.get() as f64,
         kind,
+        stored,
     })
 }
 

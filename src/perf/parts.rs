@@ -1,11 +1,17 @@
-//! Collects the parts of a step.
+//! Collects the parts of a step, or only its time.
 
+use crate::perf::constants::Basis;
 use crate::perf::time::{Limit, Part, StepTime};
 use crate::units::{Bytes, Flop, Seconds};
+use std::sync::Arc;
 
-/// Parts under construction; operations of one label and limit become one part.
+/// A step under construction: its time by limit and, where a reader asked for them, its parts.
+/// Operations of one label and limit become one part.
 #[derive(Debug, Default)]
-pub(super) struct Parts(Vec<Part>);
+pub(super) struct Parts {
+    by_limit: [f64; Limit::ALL.len()],
+    list: Option<Vec<Part>>,
+}
 
 /// What an operation costs and moves, per device.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,13 +47,23 @@ impl Cost {
 }
 
 impl Parts {
+    /// Starts a step that keeps its parts.
+    pub(super) fn listed() -> Self {
+        Self { list: Some(Vec::with_capacity(16)), ..Self::default() }
+    }
+
+    /// Starts another step of the same kind.
+    pub(super) fn another(&self) -> Self {
+        if self.list.is_some() { Self::listed() } else { Self::default() }
+    }
+
     /// Adds an operation of further layers unless it takes no time.
-    pub(super) fn add(&mut self, label: &'static str, layers: f64, limit: Limit, cost: Cost, basis: &str) {
+    pub(super) fn add(&mut self, label: &'static str, layers: f64, limit: Limit, cost: Cost, basis: &Basis) {
         self.put(label, layers, limit, cost, basis, |before, more| before + more);
     }
 
     /// Adds another operation of the same layers.
-    pub(super) fn also(&mut self, label: &'static str, layers: f64, limit: Limit, cost: Cost, basis: &str) {
+    pub(super) fn also(&mut self, label: &'static str, layers: f64, limit: Limit, cost: Cost, basis: &Basis) {
         self.put(label, layers, limit, cost, basis, u32::max);
     }
 
@@ -57,40 +73,44 @@ impl Parts {
         layers: f64,
         limit: Limit,
         cost: Cost,
-        basis: &str,
+        basis: &Basis,
         merge: impl Fn(u32, u32) -> u32,
     ) {
         if cost.time == 0.0 {
             return;
         }
+        self.by_limit[limit as usize] += cost.time;
+        let Some(list) = &mut self.list else { return };
         let layers = layers.round() as u32;
         let (time, flop, bytes) = (Seconds::new(cost.time), Flop::new(cost.flop), Bytes::new(cost.bytes));
-        if let Some(part) = self.find(label, limit) {
+        if let Some(part) = find(list, label, limit) {
             part.layers = merge(part.layers, layers);
             part.time += time;
             part.flop += flop;
             part.bytes += bytes;
+            both(&mut part.basis, basis);
         } else {
-            self.0.push(Part { label, layers, time, limit, flop, bytes, basis: basis.to_owned() });
+            list.push(Part { label, layers, time, limit, flop, bytes, basis: basis.clone() });
         }
     }
 
     /// Time so far, seconds.
     pub(super) fn total(&self) -> f64 {
-        self.0.iter().map(|part| part.time.get()).sum()
+        self.by_limit.iter().sum()
     }
 
     /// Multiplies all times.
     pub(super) fn scale(&mut self, factor: f64) {
-        for part in &mut self.0 {
+        self.by_limit = self.by_limit.map(|time| time * factor);
+        for part in self.list.iter_mut().flatten() {
             part.time = part.time * factor;
         }
     }
 
     /// The same step so many times.
     pub(super) fn repeat(&mut self, times: f64) {
-        for part in &mut self.0 {
-            part.time = part.time * times;
+        self.scale(times);
+        for part in self.list.iter_mut().flatten() {
             part.flop = part.flop * times;
             part.bytes = part.bytes * times;
         }
@@ -107,24 +127,48 @@ impl Parts {
     }
 
     fn join(&mut self, next: Parts, layers: impl Fn(u32, u32) -> u32) {
-        for part in next.0 {
-            if let Some(known) = self.find(part.label, part.limit) {
+        for (time, more) in self.by_limit.iter_mut().zip(next.by_limit) {
+            *time += more;
+        }
+        let Some(list) = &mut self.list else { return };
+        for part in next.list.into_iter().flatten() {
+            if let Some(known) = find(list, part.label, part.limit) {
                 known.layers = layers(known.layers, part.layers);
                 known.time += part.time;
                 known.flop += part.flop;
                 known.bytes += part.bytes;
+                both(&mut known.basis, &part.basis);
             } else {
-                self.0.push(part);
+                list.push(part);
             }
         }
     }
 
-    fn find(&mut self, label: &str, limit: Limit) -> Option<&mut Part> {
-        self.0.iter_mut().find(|part| part.label == label && part.limit == limit)
+    /// The resource that takes most of the time.
+    pub(super) fn limit(&self) -> Limit {
+        let most = Limit::ALL
+            .iter()
+            .max_by(|a, b| self.by_limit[**a as usize].total_cmp(&self.by_limit[**b as usize]));
+        most.copied().unwrap_or(Limit::Overhead)
     }
 
     /// The finished step.
     pub(super) fn finish(self) -> StepTime {
-        StepTime { parts: self.0 }
+        StepTime { parts: self.list.unwrap_or_default() }
     }
+}
+
+/// What a part rests on once another is merged into it.
+fn both(known: &mut Basis, more: &Basis) {
+    let Some(more) = more else { return };
+    match known {
+        Some(own) if own.contains(more.as_ref()) => {}
+        Some(own) if more.contains(own.as_ref()) => *own = Arc::clone(more),
+        Some(own) => *own = format!("{own}, {more}").into(),
+        None => *known = Some(Arc::clone(more)),
+    }
+}
+
+fn find<'p>(list: &'p mut [Part], label: &str, limit: Limit) -> Option<&'p mut Part> {
+    list.iter_mut().find(|part| part.label == label && part.limit == limit)
 }

@@ -1,5 +1,6 @@
 //! The answer of the estimator: the time of a step as a list of parts, each with its limit.
 
+use crate::perf::constants::Basis;
 use crate::units::{Bytes, Flop, Seconds};
 use crate::words;
 
@@ -48,7 +49,7 @@ pub struct Part {
     /// Bytes moved per device.
     pub bytes: Bytes,
     /// The constants used and where they come from, for `explain`.
-    pub basis: String,
+    pub basis: Basis,
 }
 
 /// The time of a step.

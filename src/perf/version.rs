@@ -1,23 +1,26 @@
 //! The year of an engine's build: kernels change faster than hardware.
 
-use super::constants::constants;
+use super::constants::Constants;
 use super::deployment::Engine;
 
 /// The year of a build, from its version: a date (`2025-08`), a build (`b6118`, `c264f65 (9927)`)
 /// or a release (`0.12.0`). An unnamed or unreadable version stands for the newest builds measured.
-pub(super) fn build_year(engine: Engine, version: Option<&str>) -> u64 {
-    let newest = constants().newest_year();
+pub(super) fn build_year(constants: &Constants, engine: Engine, version: Option<&str>) -> u64 {
+    let newest = constants.newest_year();
     let Some(version) = version else { return newest };
     if let Some(year) = dated(version) {
         return year;
     }
     let number = match engine {
         Engine::LlamaCpp | Engine::IkLlamaCpp => build_number(version),
-        Engine::Vllm | Engine::Sglang | Engine::TensorRtLlm | Engine::Mlx | Engine::KTransformers => {
-            release_number(version)
-        }
+        Engine::Vllm
+        | Engine::Sglang
+        | Engine::Atom
+        | Engine::TensorRtLlm
+        | Engine::Mlx
+        | Engine::KTransformers => release_number(version),
     };
-    number.and_then(|number| constants().year_of_build(engine, number)).unwrap_or(newest)
+    number.and_then(|number| constants.year_of_build(engine, number)).unwrap_or(newest)
 }
 
 /// The year a date starts with.
@@ -46,15 +49,16 @@ fn build_number(version: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::perf::constants::constants;
 
     #[test]
     fn versions_tell_their_year() {
-        let year = |engine, version| build_year(engine, Some(version));
+        let year = |engine, version| build_year(constants(), engine, Some(version));
         assert_eq!(year(Engine::LlamaCpp, "2024-05 (commit not stated)"), 2024);
         assert_eq!(year(Engine::LlamaCpp, "b4089"), 2024);
         assert_eq!(year(Engine::LlamaCpp, "6c7e9a54 (6118)"), 2025);
         assert_eq!(year(Engine::LlamaCpp, "c264f65ff (9927)"), 2026);
         assert_eq!(year(Engine::Vllm, "0.12.0"), 2025);
-        assert_eq!(build_year(Engine::Mlx, None), 2026);
+        assert_eq!(build_year(constants(), Engine::Mlx, None), 2026);
     }
 }

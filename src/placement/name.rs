@@ -67,7 +67,7 @@ pub fn words(placement: &Placement, engine: Engine) -> String {
 fn is_local(engine: Engine) -> bool {
     match engine {
         Engine::LlamaCpp | Engine::IkLlamaCpp | Engine::Mlx | Engine::KTransformers => true,
-        Engine::Vllm | Engine::Sglang | Engine::TensorRtLlm => false,
+        Engine::Vllm | Engine::Sglang | Engine::Atom | Engine::TensorRtLlm => false,
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Layout {
 pub fn layouts(model: &Model, machine: &Machine, engine: Engine) -> Vec<Layout> {
     match engine {
         Engine::LlamaCpp | Engine::IkLlamaCpp => local(model, machine, engine),
-        Engine::Vllm | Engine::Sglang | Engine::TensorRtLlm => serving(model, machine, engine),
+        Engine::Vllm | Engine::Sglang | Engine::Atom | Engine::TensorRtLlm => serving(model, machine, engine),
         Engine::Mlx => singles(model, machine),
         Engine::KTransformers => experts_on_host(model, machine),
     }

@@ -130,8 +130,12 @@ pub struct Candidate {
     pub ttft_s: Estimate<Seconds>,
     /// Generation of one stream, alone.
     pub decode_tokens_per_s: Estimate<TokenRate>,
-    /// The best point of throughput that fits.
-    pub throughput: Throughput,
+    /// The point of highest throughput that fits.
+    pub throughput: Service,
+    /// What the users asked for see.
+    pub service: Service,
+    /// Prompt tokens per second of all replicas, prefill alone.
+    pub prefill_throughput_tokens_per_s: Estimate<TokenRate>,
     /// What bounds prefill.
     pub prefill_limit: Limit,
     /// What bounds decode of one stream.
@@ -144,12 +148,6 @@ pub struct Candidate {
     pub confidence: Confidence,
     /// What else a reader should know.
     pub notes: Vec<String>,
-    /// Memory per device, as a tree.
-    pub memory: Vec<Term>,
-    /// A decode step of one stream, as a tree.
-    pub decode_step: Term,
-    /// Prefill of one prompt, as a tree.
-    pub prefill_step: Term,
 }
 
 impl Candidate {
@@ -157,7 +155,7 @@ impl Candidate {
     pub fn merit(&self) -> Merit {
         Merit {
             stream: self.decode_tokens_per_s.low,
-            throughput: self.throughput.decode_tokens_per_s.low,
+            throughput: self.throughput.output_tokens_per_s.low,
             ttft: self.ttft_s.high,
             context: self.largest_context,
             users: self.largest_concurrency,
@@ -170,17 +168,22 @@ impl Candidate {
     }
 }
 
-/// The point of highest throughput within the memory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Throughput {
-    /// Sessions in flight, all replicas together.
-    pub sessions: u64,
-    /// Generated tokens per second of all sessions, decode alone.
-    pub decode_tokens_per_s: Estimate<TokenRate>,
-    /// Prompt tokens per second of all replicas, prefill alone.
-    pub prefill_tokens_per_s: Estimate<TokenRate>,
-    /// Time per output token of one session at that point.
+/// A deployment under load: requests of the lengths asked for, each user sending the next when the
+/// last is answered; prompts of the others are counted in the time per token.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    /// Users, over all replicas.
+    pub users: u64,
+    /// Users of them that wait for a place.
+    pub waiting: u64,
+    /// Generated tokens per second of all users.
+    pub output_tokens_per_s: Estimate<TokenRate>,
+    /// Mean time to the first token, waiting included.
+    pub ttft_s: Estimate<Seconds>,
+    /// Mean time per output token after the first.
     pub tpot_s: Estimate<Seconds>,
+    /// What bounds it.
+    pub limit: Limit,
 }
 
 /// What an option costs; absent where a price is not known.
@@ -257,4 +260,14 @@ pub enum Amount {
     Bytes(Bytes),
     /// Time.
     Seconds(Seconds),
+}
+
+impl Amount {
+    /// The time, where it is one.
+    pub fn seconds(self) -> Seconds {
+        match self {
+            Self::Seconds(time) => time,
+            Self::Bytes(_) => Seconds::ZERO,
+        }
+    }
 }

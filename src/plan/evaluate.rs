@@ -4,18 +4,17 @@ use crate::economics;
 use crate::fact::{Confidence, Estimate, Fact};
 use crate::perf::deployment::Deployment;
 use crate::perf::estimator::{Estimator, Phase};
-use crate::perf::ground;
-use crate::perf::time::StepTime;
+use crate::perf::operators::Operators;
+use crate::perf::time::Limit;
+use crate::perf::{Sources, ground};
 use crate::placement::fit::{Verdict, largest_concurrency, largest_context};
-use crate::placement::ledger::{Ledger, RankLedger};
+use crate::placement::ledger::Ledger;
 use crate::placement::name;
-use crate::plan::answer::{Amount, Candidate, Cost, Fit, Term, Throughput};
+use crate::plan::answer::{Candidate, Cost, Fit, Service};
+use crate::plan::load::{Replicas, Requests, Served};
 use crate::plan::request::Workload;
 use crate::units::math::pow;
 use crate::units::{Money, Seconds, TokenRate, Tokens, Watts};
-
-/// Most sessions per replica a serving engine is assumed to run; beyond it schedulers dominate.
-const MOST_SESSIONS: u64 = 512;
 
 /// Power the interval is raised to where no row stands behind a family (section 12 of the physics:
 /// the parent regime widened by half).
@@ -30,6 +29,89 @@ pub(super) struct Running {
     pub power: Option<Fact<Watts>>,
 }
 
+/// The speed of one deployment for one load: the figures options are compared by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speed {
+    /// Generation of one stream.
+    pub stream: TokenRate,
+    /// Prompt processing of one request.
+    pub prompts: TokenRate,
+    /// Time to the first token of one request.
+    pub ttft: Seconds,
+    /// What bounds prefill and decode of one stream.
+    pub limits: (Limit, Limit),
+    /// The load of highest throughput that fits.
+    pub best: Served,
+    /// The users asked for.
+    pub asked: Served,
+}
+
+impl Speed {
+    /// The speed of a deployment whose replicas hold so many sessions.
+    pub(super) fn of(estimator: &Estimator<'_>, replicas: Replicas, load: Workload) -> Self {
+        let (step, decode_limit) = estimator.decode_bound(1.0, load.prompt + load.output / 2);
+        let (prefill, prefill_limit) = estimator.prefill_bound(load.prompt, 0, 1);
+        let requests = Requests::of(load);
+        Self {
+            stream: rate(1, step),
+            prompts: rate(load.prompt, prefill),
+            ttft: prefill + estimator.handling(),
+            limits: (prefill_limit, decode_limit),
+            best: replicas.fullest(estimator, &requests),
+            asked: replicas.serve(estimator, &requests, load.users),
+        }
+    }
+}
+
+/// Intervals of a deployment, and how sure it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Certainty {
+    /// How far from measured ground the speed stands.
+    pub confidence: Confidence,
+    ratios: [(f64, f64); Phase::ALL.len()],
+}
+
+impl Certainty {
+    /// What is known about deployments like this one.
+    pub(super) fn of(deployment: &Deployment<'_>, estimator: &Estimator<'_>) -> Self {
+        let model = &deployment.model.spec;
+        let known = ground::confidence(model, deployment.engine, &deployment.placement).min(weakest(model));
+        // The estimator widens for constants from elsewhere; a family nobody measured widens alike.
+        let widen = if known == Confidence::Extrapolated { UNMEASURED } else { 1.0 };
+        Self {
+            confidence: estimator.confidence().min(known),
+            ratios: std::array::from_fn(|phase| {
+                let (low, high) = estimator.ratios(Phase::ALL[phase]);
+                (pow(low, widen), pow(high, widen))
+            }),
+        }
+    }
+
+    /// A rate with its interval: measured over predicted lies between the ratios in 80 % of cases.
+    pub(super) fn rate(&self, likely: TokenRate, phase: Phase) -> Estimate<TokenRate> {
+        let (low, high) = self.ratios[phase as usize];
+        Estimate { low: likely * low, likely, high: likely * high }
+    }
+
+    /// A time with its interval: slow rates are long times.
+    pub(super) fn time(&self, likely: Seconds, phase: Phase) -> Estimate<Seconds> {
+        let (low, high) = self.ratios[phase as usize];
+        Estimate { low: likely / high, likely, high: likely / low }
+    }
+
+    /// A load with its intervals.
+    pub(super) fn service(&self, served: &Served) -> Service {
+        Service {
+            users: served.users,
+            waiting: served.waiting,
+            output_tokens_per_s: self.rate(served.total, Phase::Throughput),
+            ttft_s: self.time(served.each.ttft, Phase::FirstToken),
+            tpot_s: self.time(served.each.tpot, Phase::Decode),
+            limit: served.each.limit,
+        }
+    }
+}
+
 /// Evaluates a deployment known to fit.
 pub(super) fn candidate(
     deployment: &Deployment<'_>,
@@ -38,40 +120,26 @@ pub(super) fn candidate(
     load: Workload,
     running: &Running,
     quality: Option<Fact<f64>>,
+    operators: Option<&Operators>,
 ) -> Option<Candidate> {
-    let estimator = Estimator::new(deployment).ok()?;
+    let estimator = Estimator::new(deployment, Sources { operators, ..Sources::shipped() }).ok()?;
     let d = deployment;
-    let replicas = u64::from(d.placement.replicas);
-    let depth = load.prompt + load.output / 2;
-
-    let decode = estimator.decode(1, depth);
-    let prefill = estimator.prefill(load.prompt, 0, 1);
-    let stream = rate(1, decode.total());
-    let prompt_rate = rate(load.prompt, prefill.total());
-    let ttft = estimator.time_to_first_token(load.prompt, 0);
-
-    let users_each = largest_concurrency(d, load.context);
-    let sessions = best_sessions(&estimator, users_each.min(MOST_SESSIONS), depth);
-    let period = estimator.decode_period(sessions, depth);
-    let all = rate(sessions * replicas, period);
-    let prompts = TokenRate::new(prompt_rate.get() * replicas as f64);
-
+    let count = u64::from(d.placement.replicas.max(1));
+    let held = largest_concurrency(d, load.context);
+    let speed = Speed::of(&estimator, Replicas::of(d, held), load);
+    let prompts = speed.prompts * count as f64;
     let cost = Cost {
-        per_million_output: running.per_hour.as_ref().and_then(|f| economics::per_million(f.value, all)),
+        per_million_output: running
+            .per_hour
+            .as_ref()
+            .and_then(|f| economics::per_million(f.value, speed.best.total)),
         per_million_input: running.per_hour.as_ref().and_then(|f| economics::per_million(f.value, prompts)),
         per_hour: running.per_hour.clone(),
         power: running.power.clone(),
     };
     let worst = ledger.worst()?;
     let model = &d.model.spec;
-    let known = ground::confidence(model, d.engine, &d.placement).min(weakest(model));
-    let confidence = estimator.confidence().min(known);
-    // The estimator widens for constants from elsewhere; a family nobody measured widens alike.
-    let widen = if known == Confidence::Extrapolated { UNMEASURED } else { 1.0 };
-    let ratios = |phase| {
-        let (low, high) = estimator.ratios(phase);
-        (pow(low, widen), pow(high, widen))
-    };
+    let certainty = Certainty::of(d, &estimator);
     Some(Candidate {
         id: format!(
             "{}/{}/{}/{}/kv-{}",
@@ -93,27 +161,21 @@ pub(super) fn candidate(
         fit,
         free_bytes: worst.free(),
         worst_device: worst.name.clone(),
-        largest_context: largest_context(d, load.users.div_ceil(replicas))?,
-        largest_concurrency: users_each * replicas,
+        largest_context: largest_context(d, load.users.div_ceil(count))?,
+        largest_concurrency: held * count,
         cache_bytes_per_session: ledger.cache_per_session(),
-        prefill_tokens_per_s: spread(prompt_rate, ratios(Phase::Prefill)),
-        ttft_s: spread_time(ttft, ratios(Phase::FirstToken)),
-        decode_tokens_per_s: spread(stream, ratios(Phase::Decode)),
-        throughput: Throughput {
-            sessions: sessions * replicas,
-            decode_tokens_per_s: spread(all, ratios(Phase::Throughput)),
-            prefill_tokens_per_s: spread(prompts, ratios(Phase::Prefill)),
-            tpot_s: spread_time(estimator.decode(sessions, depth).total(), ratios(Phase::Decode)),
-        },
-        prefill_limit: prefill.limit(),
-        decode_limit: decode.limit(),
+        prefill_tokens_per_s: certainty.rate(speed.prompts, Phase::Prefill),
+        ttft_s: certainty.time(speed.ttft, Phase::FirstToken),
+        decode_tokens_per_s: certainty.rate(speed.stream, Phase::Decode),
+        throughput: certainty.service(&speed.best),
+        service: certainty.service(&speed.asked),
+        prefill_throughput_tokens_per_s: certainty.rate(prompts, Phase::Prefill),
+        prefill_limit: speed.limits.0,
+        decode_limit: speed.limits.1,
         cost,
         quality,
-        confidence,
+        confidence: certainty.confidence,
         notes: estimator.notes(),
-        memory: ledger.accounts().map(memory_term).collect(),
-        decode_step: step_term("decode step", &decode),
-        prefill_step: step_term("prefill", &prefill),
     })
 }
 
@@ -127,86 +189,9 @@ fn weakest(model: &crate::catalogue::model::ModelSpec) -> Confidence {
     }
 }
 
-/// Sessions in flight that give the most tokens per second: powers of two up to what fits.
-fn best_sessions(estimator: &Estimator<'_>, most: u64, depth: u64) -> u64 {
-    let steps = std::iter::successors(Some(1_u64), |n| Some(n * 2)).take_while(|n| *n < most);
-    steps
-        .chain([most.max(1)])
-        .map(|n| (rate(n, estimator.decode_period(n, depth)).get(), n))
-        .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))
-        .map_or(1, |(_, n)| n)
-}
-
 /// Tokens over time.
 fn rate(tokens: u64, time: Seconds) -> TokenRate {
     Tokens::new(tokens as f64) / time
-}
-
-/// A rate with its interval: measured over predicted lies between the ratios in 80 % of cases.
-fn spread(likely: TokenRate, (low, high): (f64, f64)) -> Estimate<TokenRate> {
-    Estimate { low: likely * low, likely, high: likely * high }
-}
-
-/// A time with its interval: slow rates are long times.
-fn spread_time(likely: Seconds, (low, high): (f64, f64)) -> Estimate<Seconds> {
-    Estimate { low: likely / high, likely, high: likely / low }
-}
-
-/// An account of memory as a tree.
-fn memory_term(account: &RankLedger) -> Term {
-    let lines = account.lines.iter().map(|line| Term {
-        label: line.kind.to_string(),
-        amount: Amount::Bytes(line.bytes),
-        limit: None,
-        basis: format!("{} ({})", line.rule, line.origin),
-        parts: Vec::new(),
-    });
-    Term {
-        label: format!(
-            "of {} used, {} left: {}{}",
-            account.room(),
-            account.free(),
-            account.name,
-            if account.devices > 1 { format!(", {} alike", account.devices) } else { String::new() }
-        ),
-        amount: Amount::Bytes(account.used()),
-        limit: None,
-        basis: String::new(),
-        parts: lines.collect(),
-    }
-}
-
-/// A list of constants without repeats: the same one is looked up for every format of a mix.
-fn once_each(list: &str) -> String {
-    let mut seen: Vec<&str> = Vec::new();
-    for item in list.split(", ") {
-        if !seen.contains(&item) {
-            seen.push(item);
-        }
-    }
-    seen.join(", ")
-}
-
-/// A step as a tree.
-fn step_term(label: &str, step: &StepTime) -> Term {
-    let parts = step.parts.iter().map(|part| Term {
-        label: if part.layers > 0 {
-            format!("{} in {} layers", part.label, part.layers)
-        } else {
-            part.label.to_owned()
-        },
-        amount: Amount::Seconds(part.time),
-        limit: Some(part.limit),
-        basis: once_each(&part.basis),
-        parts: Vec::new(),
-    });
-    Term {
-        label: label.to_owned(),
-        amount: Amount::Seconds(step.total()),
-        limit: Some(step.limit()),
-        basis: String::new(),
-        parts: parts.collect(),
-    }
 }
 
 /// Whether a verdict is an answer, and which.

@@ -5,16 +5,26 @@
 
 mod answer;
 mod evaluate;
+mod explanation;
 mod fit;
+mod frontier;
+mod lever;
+mod load;
 mod options;
+mod pools;
+mod rebuilt;
 mod refusal;
 mod remedy;
 mod request;
 
 pub use answer::{
-    Amount, Candidate, Cost, Fit, Miss, ModelFacts, Plan, Question, Remedy, SCHEMA, Term, Throughput,
+    Amount, Candidate, Cost, Fit, Miss, ModelFacts, Plan, Question, Remedy, SCHEMA, Service, Term,
 };
+pub use explanation::{Constant, Explanation, LayerKind, Peaks, Step, StepPart, explain};
 pub use fit::{Choice, FitCell, FitRow, FitTable, fit};
+pub use frontier::{Curve, Frontier, Point, Sweep, frontier};
+pub use lever::{Change, Lever};
+pub use pools::{Division, Split};
 pub use request::{Limits, Models, Request, Workload};
 
 use crate::arithmetic::formats::format;
@@ -55,6 +65,22 @@ pub enum PlanError {
     /// A question about one model that names all or none.
     #[error("this question is about one model")]
     OneModel,
+    /// An option the plan does not have.
+    #[error("unknown option `{id}`")]
+    NoSuchOption {
+        /// As written.
+        id: String,
+        /// The options the plan has.
+        known: Vec<String>,
+    },
+    /// Cached tokens that exceed the prompt they are part of.
+    #[error("of a prompt of {input} tokens {cached} cannot be cached: at least one is new")]
+    AllCached {
+        /// Prompt tokens.
+        input: u64,
+        /// Tokens of them said to be cached.
+        cached: u64,
+    },
     /// A layout was fixed that this model or machine cannot have.
     #[error("no layout agrees with what was fixed: {why}")]
     NoSuchLayout {
@@ -178,6 +204,7 @@ fn answer(
         load: request.workload,
         limits: &request.limits,
         running,
+        operators: request.operators.as_deref(),
         enough: all.then_some(ENOUGH_FOR_ALL),
     };
     let mut found = if all { best_of(&search, &schemes) } else { search.run(&schemes) };

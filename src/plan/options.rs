@@ -8,7 +8,9 @@ use crate::arithmetic::kv::KvFormat;
 use crate::arithmetic::scheme::Scheme;
 use crate::arithmetic::weights::Weights;
 use crate::catalogue::machine::Machine;
+use crate::perf::Sources;
 use crate::perf::deployment::{Batching, Deployment, Engine, Model, Offload, Stage};
+use crate::perf::operators::Operators;
 use crate::placement::fit::verdict;
 use crate::placement::ledger::Ledger;
 use crate::placement::legal::legal;
@@ -43,11 +45,18 @@ pub(super) struct Search<'a> {
     pub limits: &'a Limits,
     /// Cost and power of the machine.
     pub running: &'a Running,
+    /// Operator tables.
+    pub operators: Option<&'a Operators>,
     /// Formats of each engine to stop after once they fit; all if absent.
     pub enough: Option<usize>,
 }
 
 impl Search<'_> {
+    /// What estimators draw on.
+    pub(super) fn sources(&self) -> Sources<'_> {
+        Sources { operators: self.operators, ..Sources::shipped() }
+    }
+
     /// Walks formats from the best down.
     pub(super) fn run(&self, schemes: &[Scheme]) -> Found {
         let mut found = Found::default();
@@ -185,7 +194,8 @@ impl Search<'_> {
             let verdict = verdict(&ledger);
             if let Some(fit) = fit_of(&verdict) {
                 let quality = scheme.quality(&self.model.spec);
-                return candidate(&deployment, &ledger, fit, self.load, self.running, quality);
+                let (load, running, operators) = (self.load, self.running, self.operators);
+                return candidate(&deployment, &ledger, fit, load, running, quality, operators);
             }
             // The shortfall that counts is that of the accelerators alone, where there are any.
             let helped = deployment.placement.offload != Offload::None && self.machine.device_count() > 0;

@@ -89,7 +89,7 @@ fn remedy(change: String, best: &Candidate) -> Remedy {
         change,
         layout: best.layout.clone(),
         decode_tokens_per_s: best.decode_tokens_per_s,
-        throughput_tokens_per_s: best.throughput.decode_tokens_per_s.likely,
+        throughput_tokens_per_s: best.throughput.output_tokens_per_s.likely,
         per_hour: best.cost.per_hour.as_ref().map(|f| f.value),
     }
 }

@@ -5,7 +5,9 @@ use crate::arithmetic::kv::KvFormat;
 use crate::catalogue::hardware::Machine;
 use crate::catalogue::model::ModelSpec;
 use crate::perf::deployment::Engine;
+use crate::perf::operators::Operators;
 use crate::ranking::Objective;
+use std::sync::Arc;
 
 /// Which models the question is about.
 #[derive(Clone, Debug)]
@@ -63,4 +65,6 @@ pub struct Request {
     pub limits: Limits,
     /// How options are ordered.
     pub objective: Objective,
+    /// Operator tables the user brought, those of the machine read.
+    pub operators: Option<Arc<Operators>>,
 }

@@ -153,8 +153,8 @@ pub const COLUMNS: &[Column] = &[
         key: "throughput_tokens_per_s",
         right: true,
         rank: 1,
-        shown: |c| significant(c.throughput.decode_tokens_per_s.likely.get()),
-        raw: |c| number(c.throughput.decode_tokens_per_s.likely.get()),
+        shown: |c| significant(c.throughput.output_tokens_per_s.likely.get()),
+        raw: |c| number(c.throughput.output_tokens_per_s.likely.get()),
     },
     Column {
         label: "$/h",

@@ -4,6 +4,7 @@ pub mod columns;
 pub mod csv;
 pub mod explain;
 pub mod fit;
+pub mod frontier;
 pub mod table;
 pub mod terminal;
 pub mod verdict;

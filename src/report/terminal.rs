@@ -52,7 +52,7 @@ fn chosen(plan: &Plan, page: Page) -> Vec<&Candidate> {
     }
     let alike =
         |a: &Candidate, b: &Candidate| a.model == b.model && a.format == b.format && a.engine == b.engine;
-    let rate = |option: &Candidate| option.throughput.decode_tokens_per_s.likely.get();
+    let rate = |option: &Candidate| option.throughput.output_tokens_per_s.likely.get();
     plan.options
         .iter()
         .enumerate()

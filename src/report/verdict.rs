@@ -77,11 +77,11 @@ fn recommendation(plan: &Plan, best: &Candidate) -> String {
         whole(best.decode_tokens_per_s.high.get()),
         plan.question.workload.prompt,
         duration(best.ttft_s.likely.get()),
-        match best.throughput.sessions {
+        match best.throughput.users {
             1 => "memory holds one stream:".to_owned(),
             n => format!("{n} streams together"),
         },
-        significant(best.throughput.decode_tokens_per_s.likely.get()),
+        significant(best.throughput.output_tokens_per_s.likely.get()),
     )
 }
 

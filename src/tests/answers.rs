@@ -26,6 +26,7 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
         workload: Workload { context: 8192, prompt: 2048, output: 512, users: 1 },
         limits: Limits::default(),
         objective: Objective::Balanced,
+        operators: None,
         models: Models::One(Box::new((*spec).clone())),
     }
 }

@@ -90,6 +90,25 @@ const CASES: &[(&str, &[&str])] = &[
     ("option-unknown", &["--hw", "rtx-4090", "--modle", "llama-3.1-8b"]),
     ("fit-no-layout", &["fit", "llama-3.1-8b", "--hw", "2xh100-sxm-80gb", "--tp", "8"]),
     ("explain-unknown-option", &["explain", "llama-3.1-8b/q4_k_m/vllm/tp64/kv-f16", "--hw", "rtx-4090"]),
+    (
+        "frontier-all-cached",
+        &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--input", "1k", "--cached", "1k"],
+    ),
+    ("frontier-users-zero", &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--users-max", "0"]),
+    (
+        "frontier-acceptance-beyond-one",
+        &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--draft", "3", "--acceptance", "1.5"],
+    ),
+    (
+        "frontier-acceptance-without-draft",
+        &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--acceptance", "0.5"],
+    ),
+    ("frontier-beyond-context", &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--input", "1M"]),
+    ("frontier-format-unknown", &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--format", "q4_k_n"]),
+    (
+        "frontier-engine-of-other-hardware",
+        &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--engine", "mlx"],
+    ),
     // Catalogue folders.
     ("catalogue-missing", &["--catalogue", "no-such-folder", "--model", "glm-5.1", "--hw", "rtx-4090"]),
     ("catalogue-empty", &["--catalogue", "@catalogue-empty", "--model", "glm-5.1", "--hw", "rtx-4090"]),

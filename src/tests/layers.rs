@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers in order; a module may use those before it and itself.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "units",
     "fact",
     "catalogue",
@@ -17,6 +17,7 @@ const LAYERS: [&str; 15] = [
     "ranking",
     "plan",
     "validate",
+    "calibrate",
     "report",
     "cli",
     "main",

@@ -21,8 +21,8 @@ const MOST_BEYOND: usize = 50;
 pub struct ConstantCount {
     /// Fitted on end-to-end measurements.
     pub free: usize,
-    /// Measured operator by operator.
-    pub from_operators: usize,
+    /// How many of those the rows determine against their pull towards their parent.
+    pub determined: usize,
     /// From datasheets and source code.
     pub given: usize,
 }
@@ -204,10 +204,10 @@ fn not_answered(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
 fn reproduce(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
     writeln!(out, "## Constants\n")?;
     match page.constants {
-        Some(ConstantCount { free, from_operators, given }) => writeln!(
+        Some(ConstantCount { free, determined, given }) => writeln!(
             out,
-            "{free} constants were fitted on whole runs, {from_operators} come from measurements of single operators, and {given} from\n\
-             datasheets and source code.\n"
+            "{free} factors were fitted on whole runs with a pull towards their parent, of which rows determine about {determined};\n\
+             {given} constants come from operator measurements, data sheets and source code.\n"
         )?,
         None => writeln!(out, "Not counted in this run.\n")?,
     }
@@ -278,7 +278,7 @@ mod tests {
             fitted: &rows,
             left_out_model: &left_out,
             left_out_machine: &[],
-            constants: Some(ConstantCount { free: 9, from_operators: 120, given: 40 }),
+            constants: Some(ConstantCount { free: 9, determined: 7, given: 160 }),
             files: &[("measurements/local.csv".to_owned(), 5)],
             command: "plan validate --page docs",
         });
@@ -376,8 +376,8 @@ mod tests {
 
         ## Constants
 
-        9 constants were fitted on whole runs, 120 come from measurements of single operators, and 40 from
-        datasheets and source code.
+        9 factors were fitted on whole runs with a pull towards their parent, of which rows determine about 7;
+        160 constants come from operator measurements, data sheets and source code.
 
         ## How to reproduce
 

@@ -3,6 +3,7 @@
 //! Columns a judge does not ask for are ignored. An empty cell means "not stated".
 
 use crate::catalogue::decode::{BadFile, Problem, Problems};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Problems found while reading a file.
@@ -82,9 +83,25 @@ impl<'a> Table<'a> {
         self.header.iter().any(|name| name == column)
     }
 
-    /// The rows in the order of the file.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.records.iter().map(|(record, span)| Row { table: self, record, span: span.clone() })
+    /// What `read` makes of the rows, in the order of the file; rows are read by all cores, and what
+    /// is wrong with any of them is pushed.
+    pub fn each<T: Send>(
+        &self,
+        faults: &mut Faults,
+        read: impl Fn(&Row<'_>, &mut Faults) -> Option<T> + Sync,
+    ) -> Vec<T> {
+        let one = |(record, span): &(csv::StringRecord, Range<usize>)| {
+            let mut own = Faults::default();
+            let row = Row { table: self, record, span: span.clone() };
+            (read(&row, &mut own), own)
+        };
+        let all: Vec<(Option<T>, Faults)> = self.records.par_iter().map(one).collect();
+        let mut values = Vec::with_capacity(all.len());
+        for (value, own) in all {
+            faults.problems.extend(own.problems);
+            values.extend(value);
+        }
+        values
     }
 
     /// The file with its problems.
@@ -176,12 +193,21 @@ mod tests {
     fn reads_quoted_cells_and_notes() {
         let text = "id,notes\n1,\"a=1; b, with comma; size_gib=3.5\"\n\n2,\n";
         let table = Table::read("t.csv", text).unwrap();
-        let rows: Vec<Row<'_>> = table.rows().collect();
-        assert_eq!(rows.len(), 2);
-        assert_eq!(rows[0].note("size_gib"), Some("3.5"));
-        assert!(rows[0].flagged("b,"));
-        assert_eq!(rows[1].stated("notes"), None);
-        assert_eq!(rows[1].text("no such column"), "");
+        let mut faults = Faults::default();
+        let rows = table.each(&mut faults, |row, _| {
+            let size = row.note("size_gib").map(str::to_owned);
+            Some((
+                size,
+                row.flagged("b,"),
+                row.stated("notes").is_some(),
+                row.text("no such column").to_owned(),
+            ))
+        });
+        assert_eq!(
+            rows,
+            [(Some("3.5".to_owned()), true, true, String::new()), (None, false, false, String::new())]
+        );
+        assert!(faults.is_empty());
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Judged {
 }
 
 /// Knows one kind of measurements file.
-pub trait Judge {
+pub trait Judge: Sync {
     /// The kind, for people: `GGUF sizes`.
     fn kind(&self) -> &'static str;
     /// Columns that only this kind of file has; all of them must be there.
@@ -119,7 +119,7 @@ pub fn judge_text(file: &str, text: &str, judges: &[&dyn Judge]) -> Result<Vec<J
         );
         return Err(table.bad(faults));
     };
-    let rows = table.rows().filter_map(|row| judge.judge(&row, &mut faults)).collect();
+    let rows = table.each(&mut faults, |row, faults| judge.judge(row, faults));
     if faults.is_empty() { Ok(rows) } else { Err(table.bad(faults)) }
 }
 

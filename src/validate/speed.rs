@@ -4,15 +4,17 @@
 //! measured value is read last. What the row does not say takes the engine's default, never a value
 //! that would suit the measurement.
 
-use super::csv_file::{Faults, Row};
+use super::csv_file::{Faults, Row, Table};
 use super::facts::{Doubt, Facts, Figure, Layout, Place};
 use super::speed_row::{Question, question};
 use super::{Comparison, Judge, Judged};
+use crate::catalogue::decode::BadFile;
 use crate::catalogue::hardware::Accelerator;
 use crate::catalogue::store::Catalogue;
 use crate::fact::Estimate;
-use crate::perf::{Estimator, Phase};
-use crate::units::Seconds;
+use crate::perf::constants::Lookup;
+use crate::perf::{Demand, Estimator, Phase, Pool, Serving, Sources};
+use crate::units::Bandwidth;
 
 /// The shipped rows of single machines: name and text. Up to three of each model, device, engine,
 /// metric and depth, chosen by the hash that is their id and not by how well they are predicted.
@@ -35,6 +37,8 @@ pub struct LocalSpeed<'a> {
 pub struct ServingSpeed<'a> {
     /// Where models and hardware are looked up.
     pub catalogue: &'a Catalogue,
+    /// What predictions draw on.
+    pub sources: Sources<'a>,
 }
 
 impl Judge for LocalSpeed<'_> {
@@ -47,6 +51,12 @@ impl Judge for LocalSpeed<'_> {
     }
 
     fn judge(&self, row: &Row<'_>, faults: &mut Faults) -> Option<Judged> {
+        self.observe(row, faults).map(|observation| observation.judged(Sources::shipped()))
+    }
+}
+
+impl Observe for LocalSpeed<'_> {
+    fn observe(&self, row: &Row<'_>, faults: &mut Faults) -> Option<Observation> {
         let depth = row.optional("depth_tokens", faults)?.unwrap_or(0.0);
         let metric = row.text("metric");
         let device = self.catalogue.accelerator(row.text("accelerator")).ok();
@@ -70,11 +80,11 @@ impl Judge for LocalSpeed<'_> {
         };
         let device = if place == Place::Cpu { row.text("cpu") } else { row.text("accelerator") };
         let group = [row.text("model"), device, row.text("engine"), metric].join(" ");
-        let mut judged = judged(row, faults, facts, group, self.catalogue)?;
+        let mut observation = observation(row, faults, facts, group, self.catalogue)?;
         if row.flagged("self-reported") {
-            judged.also.push(format!("self-reported {}", facts.figure.phase()));
+            observation.also.push(format!("self-reported {}", facts.figure.phase()));
         }
-        Some(judged)
+        Some(observation)
     }
 }
 
@@ -88,6 +98,12 @@ impl Judge for ServingSpeed<'_> {
     }
 
     fn judge(&self, row: &Row<'_>, faults: &mut Faults) -> Option<Judged> {
+        self.observe(row, faults).map(|observation| observation.judged(self.sources))
+    }
+}
+
+impl Observe for ServingSpeed<'_> {
+    fn observe(&self, row: &Row<'_>, faults: &mut Faults) -> Option<Observation> {
         let users = row.optional("concurrency", faults)?;
         let number = |column| row.text(column).parse::<u32>().unwrap_or(1);
         let domain = if row.text("accelerator").starts_with("gb") { 72 } else { 8 };
@@ -123,7 +139,7 @@ impl Judge for ServingSpeed<'_> {
         };
         let columns = ["model", "accelerator", "engine", "weights_format", "mode", "metric"];
         let group = columns.map(|column| row.text(column)).join(" ");
-        judged(row, faults, facts, group, self.catalogue)
+        observation(row, faults, facts, group, self.catalogue)
     }
 }
 
@@ -143,60 +159,189 @@ fn predicts_ahead(row: &Row<'_>, catalogue: &Catalogue) -> bool {
     catalogue.model(row.text("model")).is_ok_and(|model| model.value.mtp.is_some())
 }
 
-fn judged(
+fn observation(
     row: &Row<'_>,
     faults: &mut Faults,
     facts: Facts,
     group: String,
     catalogue: &Catalogue,
-) -> Option<Judged> {
-    let serving = facts.serving;
-    let predicted = question(row, catalogue, serving).and_then(|question| answer(&question, serving));
+) -> Option<Observation> {
+    let question = question(row, catalogue, facts.serving);
     let measured = row.number("value", faults)?;
-    Some(Judged {
+    let machine = [row.text("accelerator"), row.text("cpu")];
+    // Beside an accelerator the processor tells machines apart only where it works.
+    let machine = match facts.place {
+        Place::Cpu => machine[1].to_owned(),
+        Place::Hybrid => machine.join(" "),
+        Place::Gpu | Place::Unified => machine[0].to_owned(),
+    };
+    Some(Observation {
         id: row.text("id").to_owned(),
-        regime: facts.regime(),
         also: facts.wider(),
+        facts,
         metric: row.text("metric").to_owned(),
         group,
+        model: row.text("model").to_owned(),
+        machine,
+        doubtful: row.text("notes").contains("doubtful"),
         measured,
-        precision: 0.0,
-        comparison: Comparison::Relative,
-        predicted,
-        facts: Some(facts),
-        beyond_bound: None,
+        question,
     })
 }
 
+/// A row: what it asks and what was measured.
+pub struct Observation {
+    /// Id of the row.
+    pub id: String,
+    /// What regimes ask about.
+    pub facts: Facts,
+    /// Wider regimes it belongs to.
+    pub also: Vec<String>,
+    /// What was measured.
+    pub metric: String,
+    /// Rows of one group share one error.
+    pub group: String,
+    /// The model, to leave it out.
+    pub model: String,
+    /// The device or processor, to leave it out.
+    pub machine: String,
+    /// Whether the source doubts it itself.
+    pub doubtful: bool,
+    /// The measured value, in the unit of the metric.
+    pub measured: f64,
+    question: Result<Question, String>,
+}
+
+impl Observation {
+    /// The prediction, in the unit of the metric.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn predict(&self, sources: Sources<'_>) -> Result<Estimate<f64>, String> {
+        answer(self.question.as_ref().map_err(Clone::clone)?, self.facts.serving, sources)
+    }
+
+    /// The constants a prediction rests on.
+    pub fn lookups(&self, sources: Sources<'_>) -> Vec<Lookup> {
+        let Ok(question) = &self.question else { return Vec::new() };
+        let sources = Sources { backend: question.backend, traced: true, ..sources };
+        let deployment = question.deployment();
+        Estimator::new(&deployment, sources).map_or_else(|_| Vec::new(), |e| e.lookups().to_vec())
+    }
+
+    /// The row with its prediction.
+    pub fn judged(&self, sources: Sources<'_>) -> Judged {
+        self.judged_as(self.predict(sources))
+    }
+
+    /// The row with a prediction.
+    pub fn judged_as(&self, predicted: Result<Estimate<f64>, String>) -> Judged {
+        Judged {
+            id: self.id.clone(),
+            regime: self.facts.regime(),
+            also: self.also.clone(),
+            metric: self.metric.clone(),
+            group: self.group.clone(),
+            measured: self.measured,
+            precision: 0.0,
+            comparison: Comparison::Relative,
+            predicted,
+            facts: Some(self.facts),
+            beyond_bound: self.beyond_bound(),
+        }
+    }
+
+    /// The measured rate over the most that memory and arithmetic allow; `None` where the set-up has
+    /// drafts or separate pools, which have other bounds.
+    fn beyond_bound(&self) -> Option<f64> {
+        let question = self.question.as_ref().ok()?;
+        if question.draft.is_some() || question.pools.is_some() {
+            return None;
+        }
+        let deployment = question.deployment();
+        let sources = Sources { backend: question.backend, ..Sources::shipped() };
+        let estimator = Estimator::new(&deployment, sources).ok()?;
+        let middle = question.depth + question.output / 2;
+        let (users, input) = (question.sequences, question.input);
+        match (self.metric.as_str(), self.facts.serving) {
+            ("decode_tps", false) => Some(estimator.least_decode(users, middle).get() * self.measured),
+            ("output_tps", false) => {
+                let step = estimator.least_decode(users, question.depth).get();
+                Some(step * self.measured / users as f64)
+            }
+            ("prefill_tps", false) => {
+                let least = estimator.least_prefill(input, question.depth, users).get();
+                Some(least * self.measured / (input * users) as f64)
+            }
+            ("tpot_ms", _) => Some(estimator.least_tpot(&demand(question)).in_ms() / self.measured),
+            ("interactivity_tps", _) => Some(estimator.least_tpot(&demand(question)).get() * self.measured),
+            ("ttft_ms", _) => Some(estimator.least_prefill(input, question.depth, 1).in_ms() / self.measured),
+            _ => None,
+        }
+    }
+}
+
+/// Reads rows without judging them.
+pub trait Observe: Sync {
+    /// Reads a row; pushes what is wrong with it.
+    fn observe(&self, row: &Row<'_>, faults: &mut Faults) -> Option<Observation>;
+}
+
+/// Reads the speed rows of a measurements file.
+///
+/// # Errors
+/// All problems of the file at once; a file of another kind is one problem.
+pub fn observations(file: &str, text: &str, catalogue: &Catalogue) -> Result<Vec<Observation>, BadFile> {
+    let table = Table::read(file, text)?;
+    let mut faults = Faults::default();
+    let (local, serving) =
+        (LocalSpeed { catalogue }, ServingSpeed { catalogue, sources: Sources::shipped() });
+    let is = |judge: &dyn Judge| judge.columns().iter().all(|column| table.has(column));
+    let reader: &dyn Observe = if is(&serving) {
+        &serving
+    } else if is(&local) {
+        &local
+    } else {
+        faults.header(
+            "not a file of speed measurements",
+            "expected the columns of local or serving speed".to_owned(),
+        );
+        return Err(table.bad(faults));
+    };
+    let rows = table.each(&mut faults, |row, faults| reader.observe(row, faults));
+    if faults.is_empty() { Ok(rows) } else { Err(table.bad(faults)) }
+}
+
 /// The prediction of a row, in the unit of its metric.
-fn answer(question: &Question, serving: bool) -> Result<Estimate<f64>, String> {
+fn answer(question: &Question, serving: bool, sources: Sources<'_>) -> Result<Estimate<f64>, String> {
     let deployment = question.deployment();
-    let estimator = Estimator::on(&deployment, question.backend).map_err(|error| error.to_string())?;
+    let sources = Sources { backend: question.backend, ..sources };
+    let estimator = Estimator::new(&deployment, sources).map_err(|error| error.to_string())?;
     let Question { sequences, input, output, depth, devices, .. } = *question;
     let middle = depth + output / 2;
-    let loaded = || estimator.serving(sequences, input, output);
+    let loaded = || loaded(question, &estimator, sources);
     let (phase, is_rate, likely) = match question.metric.as_str() {
         "decode_tps" if !serving => {
-            (Phase::Decode, true, 1.0 / estimator.decode(sequences, middle).total().get())
+            (Phase::Decode, true, 1.0 / estimator.decode_time(sequences as f64, middle).get())
         }
         "output_tps" if !serving => {
-            (Phase::Throughput, true, sequences as f64 / estimator.decode(sequences, depth).total().get())
+            (Phase::Throughput, true, sequences as f64 / estimator.decode_time(sequences as f64, depth).get())
         }
         "prefill_tps" if !serving => {
-            let time = estimator.prefill(input, depth, sequences).total().get();
+            let time = estimator.prefill_time(input, depth, sequences).get();
             (Phase::Prefill, true, (input * sequences) as f64 / time)
         }
-        "tpot_ms" => (Phase::Decode, false, loaded().tpot.in_ms()),
-        "interactivity_tps" => (Phase::Decode, true, 1.0 / loaded().tpot.get()),
+        "tpot_ms" => (Phase::Decode, false, loaded()?.tpot_ms(question)),
+        "interactivity_tps" => (Phase::Decode, true, 1e3 / loaded()?.tpot_ms(question)),
         "ttft_ms" => {
-            let load = loaded();
-            let mean = if question.is_mean { load.burst } else { Seconds::ZERO };
-            (Phase::FirstToken, false, (load.ttft + mean).in_ms())
+            let load = loaded()?;
+            let ttft = if question.is_mean { load.0.ttft } else { load.0.ttft_median };
+            (Phase::FirstToken, false, ttft.in_ms())
         }
-        "output_tps" => (Phase::Throughput, true, loaded().output_rate.get()),
-        "output_tps_per_gpu" => (Phase::Throughput, true, loaded().output_rate.get() / devices),
+        "output_tps" => (Phase::Throughput, true, loaded()?.0.output_rate.get()),
+        "output_tps_per_gpu" => (Phase::Throughput, true, loaded()?.0.output_rate.get() / devices),
         "total_tps_per_gpu" => {
-            let load = loaded();
+            let load = loaded()?.0;
             (Phase::Throughput, true, (load.output_rate.get() + load.input_rate.get()) / devices)
         }
         other => return Err(format!("the metric {other} is not estimated")),
@@ -209,86 +354,83 @@ fn answer(question: &Question, serving: bool) -> Result<Estimate<f64>, String> {
     })
 }
 
+/// Speed under the load of a row.
+struct Loaded(Serving);
+
+impl Loaded {
+    /// The time per token that was published.
+    fn tpot_ms(&self, question: &Question) -> f64 {
+        if question.is_mean { self.0.tpot.in_ms() } else { self.0.tpot_median.in_ms() }
+    }
+}
+
+/// The load of a row.
+fn demand(question: &Question) -> Demand {
+    Demand {
+        users: question.sequences,
+        input: question.input,
+        output: question.output,
+        cached: question.depth,
+        lengths: question.lengths,
+        requests: question.requests,
+        slots: question.slots,
+        draft: question.draft,
+        poll: question.poll,
+    }
+}
+
+/// Speed under the load of a row: of one replica, of separate pools, or with all requests queued.
+fn loaded(question: &Question, estimator: &Estimator<'_>, sources: Sources<'_>) -> Result<Loaded, String> {
+    let demand = demand(question);
+    let Some(pools) = question.pools else {
+        return Ok(Loaded(if question.is_offline {
+            estimator.maximum(&demand)
+        } else {
+            estimator.serving(&demand)
+        }));
+    };
+    let prefill = question.divided(pools.prefill);
+    let prefill = Estimator::new(&prefill, sources).map_err(|error| error.to_string())?;
+    let machine = question.machine();
+    let network = machine.network.as_ref().map_or(Bandwidth::gb_s(50.0), |rate| rate.value);
+    let devices = pools.prefill.devices().min(pools.decode.devices());
+    let transfer = sources.transfer(question.prompt_cache(), network, devices);
+    let pool = |worker, count| Pool { worker, count };
+    Ok(Loaded(Estimator::separate(
+        pool(&prefill, pools.prefill_count),
+        pool(estimator, pools.decode_count),
+        transfer,
+        &demand,
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::validate::headline::standings;
     use crate::validate::judge_text;
-    use crate::validate::regimes::{median, summary};
-    use std::collections::BTreeMap;
 
     /// Every row of a file with its prediction.
     fn judged_rows((file, text): (&str, &str)) -> Vec<Judged> {
         let catalogue = Catalogue::embedded();
-        let (local, serving) = (LocalSpeed { catalogue: &catalogue }, ServingSpeed { catalogue: &catalogue });
+        let (local, serving) = (
+            LocalSpeed { catalogue: &catalogue },
+            ServingSpeed { catalogue: &catalogue, sources: Sources::shipped() },
+        );
         judge_text(file, text, &[&serving, &local]).unwrap_or_else(|bad| panic!("{bad:?}"))
     }
 
+    /// Where the headline regimes stand on the shipped rows, in their order: a guard against getting
+    /// worse, not a proof of being right.
     #[test]
     fn medians_do_not_get_worse() {
         let rows = [judged_rows(LOCAL), judged_rows(SERVING)].concat();
-        for (regime, most) in [
-            ("all decode", 0.06),
-            ("all prefill", 0.15),
-            ("several devices decode", 0.05),
-            ("all tpot", 0.155),
-            ("all ttft", 0.25),
-            ("all throughput", 0.17),
-        ] {
-            let rows: Vec<&Judged> = rows.iter().filter(|row| row.also.iter().any(|r| r == regime)).collect();
-            let errors = summary(regime, "", &rows);
-            let found = errors.median_ape.unwrap();
-            assert!(found <= most, "{regime}: median error {found}");
-            // Stated intervals hold eight of ten.
-            assert!(errors.coverage.unwrap() > 0.7, "{regime}: {:?} inside", errors.coverage);
-        }
-    }
-
-    /// Prints errors by regime of the measurements file named in `SPEED_ROWS`: groups weigh alike,
-    /// error of a group = median of its rows.
-    #[test]
-    #[ignore = "reads a measurements file and prints"]
-    #[allow(clippy::print_stdout, clippy::disallowed_methods)]
-    fn errors_by_regime() {
-        let Ok(path) = std::env::var("SPEED_ROWS") else { return };
-        let text = std::fs::read_to_string(&path).unwrap();
-        let rows = judged_rows((&path, &text));
-        let mut regimes: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
-        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-        for row in &rows {
-            for regime in row.also.iter().chain([&row.regime]) {
-                regimes.entry(regime).or_default().push(row);
-            }
-            if let Err(why) = &row.predicted {
-                *reasons.entry(why).or_default() += 1;
-            }
-        }
-        let percent = |value: Option<f64>| 100.0 * value.unwrap_or(f64::NAN);
-        for (regime, rows) in &regimes {
-            let errors = summary(regime, "", rows);
-            println!(
-                "{regime:44} {:5}/{:<5} {:3} groups  median {:5.1} %  p90 {:6.1} %  bias {:+.1} %  inside {:.0} %",
-                errors.answered,
-                errors.rows,
-                errors.groups,
-                percent(errors.median_ape),
-                percent(errors.p90_ape),
-                percent(errors.bias),
-                percent(errors.coverage),
-            );
-        }
-        for (why, count) in reasons {
-            println!("{count:6} unanswered: {why}");
-        }
-        let Ok(part) = std::env::var("SPEED_GROUPS") else { return };
-        for (regime, rows) in regimes.iter().filter(|(regime, _)| regime.contains(&part)) {
-            let mut groups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-            for row in rows {
-                groups.entry(&row.group).or_default().extend(row.signed_error());
-            }
-            for (group, errors) in groups.iter().filter(|(_, errors)| !errors.is_empty()) {
-                let bias = percent(median(errors.iter().copied()));
-                println!("{regime} | {group} | {} rows | {bias:+.0} %", errors.len());
-            }
+        let most = [0.055, 0.05, 0.05, 0.065, 0.15, 0.12, 0.035, 0.07, 0.125, 0.12, 0.14, 0.26];
+        for (standing, most) in standings(&rows).iter().zip(most) {
+            let found = standing.found.median_ape.unwrap();
+            assert!(found <= most, "{}: median error {found}", standing.name);
+            let inside = standing.found.coverage.unwrap();
+            assert!(inside > 0.7, "{}: {inside} inside", standing.name);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::csv_file::Row;
 use crate::arithmetic::cache::components;
 use crate::arithmetic::inventory::Inventory;
-use crate::arithmetic::kv::KvFormat;
+use crate::arithmetic::kv::{KvFormat, held};
 use crate::arithmetic::scheme::{Family, Scheme};
 use crate::arithmetic::tensor::Shard;
 use crate::arithmetic::weights::{Entry, Weights};
@@ -14,6 +14,10 @@ use crate::catalogue::store::Catalogue;
 use crate::fact::Origin;
 use crate::perf::class::Backend;
 use crate::perf::deployment::{Batching, Deployment, Engine, Model, Offload, Placement, Stage};
+use crate::perf::{Draft, Lengths, Sources};
+use crate::placement::fit::{largest_concurrency, largest_concurrency_of};
+use crate::placement::ledger::Account;
+use crate::placement::settings::Settings;
 use crate::units::Bytes;
 use std::fmt::Write;
 
@@ -29,8 +33,22 @@ pub(super) struct Question {
     batching: Batching,
     /// Named software below the engine.
     pub backend: Option<Backend>,
-    /// Whether a mean over all requests was measured, those of the start included.
+    /// Whether a mean over requests was measured; a median if not.
     pub is_mean: bool,
+    /// How lengths differ from request to request.
+    pub lengths: Lengths,
+    /// Requests of the run.
+    pub requests: u64,
+    /// Tokens drafted ahead.
+    pub draft: Option<Draft>,
+    /// Whether all requests were queued from the start.
+    pub is_offline: bool,
+    /// Decode steps between two looks for new requests.
+    pub poll: u64,
+    /// Separate pools of workers.
+    pub pools: Option<Workers>,
+    /// Sequences a worker holds at once.
+    pub slots: u64,
     /// What was measured.
     pub metric: String,
     /// Sequences in flight.
@@ -45,16 +63,44 @@ pub(super) struct Question {
     pub devices: f64,
 }
 
+/// Workers of separate pools.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Workers {
+    /// Division of a prefill worker.
+    pub prefill: Placement,
+    /// Prefill workers.
+    pub prefill_count: u64,
+    /// Division of a decode worker.
+    pub decode: Placement,
+    /// Decode workers.
+    pub decode_count: u64,
+}
+
 impl Question {
-    /// The deployment it asks about.
+    /// The deployment it asks about; of a decode worker where there are separate pools.
     pub(super) fn deployment(&self) -> Deployment<'_> {
+        self.divided(self.placement)
+    }
+
+    /// Bytes of the cache of one prompt.
+    pub(super) fn prompt_cache(&self) -> Bytes {
+        held(&self.model.cache, self.kv, self.input)
+    }
+
+    /// The machine.
+    pub(super) const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The same divided in another way.
+    pub(super) fn divided(&self, placement: Placement) -> Deployment<'_> {
         let layers = self.model.spec.layer_count();
-        let first = match self.placement.offload {
+        let first = match placement.offload {
             Offload::Layers(on_host) => on_host.min(layers),
             Offload::All => layers,
             Offload::None | Offload::Experts(_) => 0,
         };
-        let count = if self.placement.offload == Offload::All { 0 } else { self.placement.pp };
+        let count = if placement.offload == Offload::All { 0 } else { placement.pp };
         let share = |stage: u32| first + (layers - first) * stage / count.max(1);
         Deployment {
             model: &self.model,
@@ -63,7 +109,7 @@ impl Question {
             machine: &self.machine,
             engine: self.engine,
             engine_version: self.version.clone(),
-            placement: self.placement,
+            placement,
             stages: (0..count).map(|s| Stage { group: 0, layers: share(s)..share(s + 1) }).collect(),
             batching: self.batching,
         }
@@ -72,28 +118,47 @@ impl Question {
 
 /// Reads a row; says why where it cannot be asked.
 pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> Result<Question, String> {
-    if serving && row.text("mode") == "disaggregated" {
-        return Err("separate prefill and decode pools are not estimated".to_owned());
-    }
-    if !matches!(row.text("speculative"), "" | "none" | "unknown") {
-        return Err("speculation is not estimated".to_owned());
-    }
     let engine = engine(row.text("engine"))?;
     let spec = catalogue.model(row.text("model")).map_err(|error| error.to_string())?.value;
     let inventory = Inventory::of(&spec);
     let weights = weights(row, engine, &spec, &inventory)?;
-    let placement = placement(row, spec.expert_layers(), spec.layer_count(), serving)?;
+    let pools = if serving && row.text("mode") == "disaggregated" { Some(workers(row)?) } else { None };
+    let placement = match pools {
+        Some(workers) => workers.decode,
+        None => placement(row, spec.expert_layers(), spec.layer_count(), serving)?,
+    };
     let model = Model { cache: components(&spec), inventory, spec: (*spec).clone() };
-    let machine = machine(row, catalogue, &placement, serving)?;
+    let larger = |pools: &Workers| {
+        if pools.prefill.devices() > pools.decode.devices() { pools.prefill } else { pools.decode }
+    };
+    let machine = machine(row, catalogue, &pools.as_ref().map_or(placement, larger), serving)?;
     let count = |column: &str| row.text(column).parse::<f64>().ok().map(|n| n as u64);
     // Sweeps draw lengths uniformly between 80 and 100 % of the stated ones.
     let drawn = if row.text("length_note").starts_with("uniform") { 0.9 } else { 1.0 };
     let length = |column, usual: u64| (count(column).unwrap_or(usual) as f64 * drawn) as u64;
-    if serving && (count("concurrency").is_none() || count("input_tokens").is_none()) {
-        return Err("load or lengths are not stated".to_owned());
+    if serving && count("input_tokens").is_none() {
+        return Err("lengths are those of a dataset that the row does not state".to_owned());
     }
+    let input = length("input_tokens", 512);
     let metric = row.text("metric").to_owned();
-    Ok(Question {
+    let output = if metric == "prefill_tps" { 0 } else { length("output_tokens", 128) };
+    let offline = count("concurrency").is_none();
+    let users = count("concurrency").unwrap_or(1).max(1);
+    let mut question = Question {
+        lengths: if row.text("length_note").starts_with("exact")
+            || row.text("length_note").starts_with("nominal")
+        {
+            Lengths::Fixed
+        } else {
+            Lengths::Uniform
+        },
+        requests: if offline { offline_requests(input, output) } else { users * 10 },
+        draft: draft(row, spec.mtp.is_some(), &placement, users),
+        pools,
+        poll: poll(row, engine, users),
+        is_offline: serving && offline,
+        // Local rows state what ran at once.
+        slots: users,
         kv: kv(row, engine, serving)?,
         version: version(row),
         batching: Batching {
@@ -103,11 +168,17 @@ pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> R
             flash_attention: row.text("flash_attention") != "0",
         },
         backend: row.note("backend").and_then(Backend::from_word).filter(|b| *b != Backend::Cpu),
-        sequences: count("concurrency").unwrap_or(1).max(1),
-        input: length("input_tokens", 512),
-        output: if metric == "prefill_tps" { 0 } else { length("output_tokens", 128) },
+        sequences: users,
+        input,
+        output,
         depth: count("depth_tokens").unwrap_or(0),
-        devices: f64::from(placement.devices().max(1)),
+        devices: f64::from(
+            match pools {
+                Some(_) => row.text("accelerator_count").parse().unwrap_or(0),
+                None => placement.devices(),
+            }
+            .max(1),
+        ),
         is_mean: row.note("statistic") == Some("mean"),
         metric,
         model,
@@ -115,13 +186,97 @@ pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> R
         machine,
         engine,
         placement,
+    };
+    if serving {
+        question.slots = question.slots_of(offline);
+    }
+    Ok(question)
+}
+
+impl Question {
+    /// Sequences the cache of the deployment holds, by the ledger that says what fits.
+    fn slots_of(&self, offline: bool) -> u64 {
+        let deployment = self.deployment();
+        let reserved = if offline { 1.0 } else { Sources::shipped().admission(self.engine) };
+        let context = self.input + (self.output as f64 * reserved) as u64;
+        let usual = largest_concurrency(&deployment, context.max(1));
+        // A row proves that its users were served: where the usual margins leave no room for them,
+        // operators raise the share of memory the engine may fill.
+        let raised = || {
+            let settings =
+                Settings { memory_fraction: Some(RAISED), ..Settings::for_deployment(&deployment) };
+            largest_concurrency_of(&Account::new(&deployment, &settings), context.max(1))
+        };
+        let slots = if usual < self.sequences { usual.max(raised()) } else { usual };
+        slots.max(u64::from(self.placement.dp))
+    }
+}
+
+/// Share of memory an engine is given where the weights leave little.
+const RAISED: f64 = 0.95;
+
+/// The two pools of a row.
+fn workers(row: &Row<'_>) -> Result<Workers, String> {
+    let number = |column: &str| row.text(column).parse::<u32>().ok();
+    let unknown = || "the number of prefill and decode workers is not stated".to_owned();
+    let placement = |pool: &str| -> Result<Placement, String> {
+        let of = |what: &str| number(&format!("{pool}_{what}"));
+        let tp = of("tp").ok_or_else(unknown)?;
+        let (pp, dp) = (of("pp").unwrap_or(1).max(1), of("dp").unwrap_or(1).max(1));
+        if tp % dp != 0 {
+            return Err(format!("{tp} ranks do not divide into {dp} groups"));
+        }
+        Ok(Placement { pp, dp, tp: tp / dp, expert_parallel: of("ep").unwrap_or(1) > 1, ..Placement::ONE })
+    };
+    Ok(Workers {
+        prefill: placement("prefill")?,
+        prefill_count: u64::from(number("prefill_workers").ok_or_else(unknown)?),
+        decode: placement("decode")?,
+        decode_count: u64::from(number("decode_workers").ok_or_else(unknown)?),
     })
+}
+
+/// Requests of published tables of offline throughput, by mean lengths (TensorRT-LLM's
+/// `perf-overview.md`, which lists them with its command lines).
+fn offline_requests(input: u64, output: u64) -> u64 {
+    match (input, output) {
+        (128, 128) => 30_000,
+        (128, 2048) | (2048, 128) | (500, 2000) | (1000..=1024, 1000..=1024) => 3000,
+        (128, 4096) | (2048, 2048) | (1000..=1024, 2000..=2048) | (5000, 500) => 1500,
+        _ => 1000,
+    }
+}
+
+/// Decode steps between two looks for new requests. The launch recipes that the `InferenceX` sweeps use
+/// for DeepSeek with `SGLang` on B200 set `--scheduler-recv-interval` to 10 below 16 users and to 30
+/// from there on (github `SemiAnalysisAI/InferenceX`, benchmark scripts).
+fn poll(row: &Row<'_>, engine: Engine, users: u64) -> u64 {
+    let recipe = engine == Engine::Sglang
+        && row.text("accelerator").starts_with("b200")
+        && row.text("model").starts_with("deepseek")
+        && row.text("length_note").starts_with("uniform");
+    match (recipe, users) {
+        (false, _) => 1,
+        (true, ..16) => 10,
+        (true, _) => 30,
+    }
+}
+
+/// Drafting as the row flags it. Where it does not say how far, sweeps draft 3 tokens for few users
+/// and 1 for many or for several groups of attention.
+fn draft(row: &Row<'_>, predicts: bool, placement: &Placement, users: u64) -> Option<Draft> {
+    let (method, tokens) = row.text("speculative").split_once(':')?;
+    let few = users < 256 && placement.dp == 1;
+    let tokens = tokens.parse().unwrap_or(if few { 3 } else { 1 });
+    (predicts || method != "mtp").then(|| Draft::of_random_prompts(tokens))
 }
 
 fn engine(name: &str) -> Result<Engine, String> {
     Ok(match name {
         "llama.cpp" | "llama.cpp-rpc" | "ollama" | "lmstudio" => Engine::LlamaCpp,
         "mlx-lm" | "rapid-mlx" | "mlxcel" | "mlx-swift-lm" => Engine::Mlx,
+        other if other.starts_with("dynamo+") => return engine(&other["dynamo+".len()..]),
+        "sglang+mori" => Engine::Sglang,
         other => Engine::from_word(other).ok_or_else(|| format!("the engine {other} is not known"))?,
     })
 }
@@ -130,7 +285,8 @@ fn engine(name: &str) -> Result<Engine, String> {
 fn version(row: &Row<'_>) -> Option<String> {
     let version = row.text("engine_version");
     let readable = version.contains('(') || version.starts_with('b') || version.contains('.');
-    let own_number = !matches!(row.text("engine"), "ollama" | "lmstudio");
+    let own_number =
+        !matches!(row.text("engine"), "ollama" | "lmstudio") && !row.text("engine").starts_with("dynamo");
     let chosen = if readable && own_number { version } else { row.text("source_date") };
     (!chosen.is_empty()).then(|| chosen.to_owned())
 }
@@ -142,7 +298,7 @@ fn chunk(row: &Row<'_>, engine: Engine) -> u64 {
         Engine::LlamaCpp | Engine::IkLlamaCpp => 512,
         Engine::Mlx => 2048,
         Engine::KTransformers | Engine::Vllm | Engine::TensorRtLlm => 8192,
-        Engine::Sglang => 16384,
+        Engine::Sglang | Engine::Atom => 16384,
     })
 }
 
@@ -241,8 +397,11 @@ fn machine(
 ) -> Result<Machine, String> {
     let device = row.text("accelerator");
     let count = row.text("accelerator_count").parse::<u32>().unwrap_or(0).max(placement.devices());
+    // Separate pools are estimated worker by worker.
+    let largest = if row.text("mode") == "disaggregated" { placement.devices() } else { count };
     if serving {
-        return hardware(&format!("{count}x{device}"), catalogue).map_err(|error| error.to_string());
+        return hardware(&format!("{}x{device}", count.min(largest)), catalogue)
+            .map_err(|error| error.to_string());
     }
     let nodes = row.note("nodes").and_then(|n| n.parse::<u32>().ok()).unwrap_or(1);
     let (mut rig, mut host) = (String::new(), String::new());

@@ -2,7 +2,7 @@
 
 /// How the lengths of prompts and answers differ between requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::perf) enum Lengths {
+pub enum Lengths {
     /// Uniform from 0.8 to 1.0 of a nominal length, the habit of public sweeps: 11.1 % to either
     /// side of the mean. The spread is what takes requests out of step with each other.
     Uniform,

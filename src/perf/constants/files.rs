@@ -1,10 +1,11 @@
 //! The data files of constants, embedded and parsed once.
 
+use super::Asked;
 use super::Kind;
-use crate::catalogue::decode::{BadFile, Decode, decode_text};
+use crate::catalogue::decode::{BadFile, decode_text};
 use crate::perf::class::{Backend, Class};
 use crate::perf::deployment::Engine;
-use crate::perf::interval::{Phase, Regime};
+use crate::perf::interval::{Architecture, Phase, Regime};
 use crate::{table, words};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -34,7 +35,122 @@ table! {
         pub(super) general: Option<f64>,
         /// Known values.
         pub(super) cells: Vec<Cell>,
+        /// No value exceeds it: a share of a peak is at most one.
+        pub(super) cap: Option<f64>,
+        /// What calibration may move, coarse to fine; nothing if absent.
+        pub(super) levels: Vec<Level>,
     }
+}
+
+words! {
+    /// A column by which a constant may differ.
+    pub enum Axis ("column of a constant") {
+        /// Engine.
+        Engine = "engine",
+        /// Software below the engine.
+        Backend = "backend",
+        /// Class of device or processor.
+        Class = "class",
+        /// Kind.
+        Kind = "kind",
+        /// Year of the engine's build.
+        Year = "year",
+    }
+}
+
+table! {
+    /// One level of what calibration may move: a factor for each combination of the columns, for
+    /// everything where there are none.
+    pub struct Level ("a level") {
+        /// The columns.
+        pub by: Vec<Axis>,
+        /// How far a factor is expected to lie from one, on the scale of logarithms: what measured
+        /// rows have to pull against, and what a combination without rows may differ by.
+        pub sigma: f64,
+    }
+}
+
+/// What a factor holds for; an open column holds for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Engine.
+    pub engine: Option<Engine>,
+    /// Software below it.
+    pub backend: Option<Backend>,
+    /// Class of device or processor.
+    pub class: Option<Class>,
+    /// Kind.
+    pub kind: Option<Kind>,
+    /// Year of the engine's build.
+    pub year: Option<u64>,
+}
+
+impl Key {
+    /// The part of a question that a level tells apart.
+    pub fn of(level: &Level, asked: &Asked, kind: Option<Kind>) -> Self {
+        let mut key = Self::default();
+        for axis in &level.by {
+            match axis {
+                Axis::Engine => key.engine = Some(asked.engine),
+                Axis::Backend => key.backend = Some(asked.backend),
+                Axis::Class => key.class = Some(asked.class),
+                Axis::Kind => key.kind = kind,
+                Axis::Year => key.year = Some(asked.year),
+            }
+        }
+        key
+    }
+}
+
+table! {
+    /// A fitted factor and what it holds for.
+    pub(super) struct FittedFactor ("a fitted factor") {
+        /// Engine.
+        pub(super) engine: Option<Engine>,
+        /// Software below it.
+        pub(super) backend: Option<Backend>,
+        /// Class of device or processor.
+        pub(super) class: Option<Class>,
+        /// Kind.
+        pub(super) kind: Option<Kind>,
+        /// Year of the engine's build.
+        pub(super) year: Option<u64>,
+        /// The factor.
+        pub(super) factor: f64,
+        /// Measured rows it enters.
+        pub(super) rows: u64,
+    }
+}
+
+table! {
+    /// The fitted factors of a constant.
+    pub(super) struct FittedTable ("fitted factors of a constant") {
+        /// They multiply.
+        pub(super) factors: Vec<FittedFactor>,
+    }
+}
+
+table! {
+    /// The file that calibration writes.
+    pub(super) struct FittedFile ("a file of fitted factors") {
+        /// What they were fitted to.
+        pub(super) source: String,
+        /// When.
+        pub(super) date: String,
+        /// Factors by constant.
+        pub(super) constant: BTreeMap<String, FittedTable>,
+    }
+}
+
+/// A factor in use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor {
+    /// What it holds for.
+    pub key: Key,
+    /// Its value.
+    pub value: f64,
+    /// Measured rows it enters.
+    pub rows: u64,
 }
 
 table! {
@@ -113,6 +229,7 @@ table! {
 
 table! {
     /// Times of a module with so many local heads, microseconds.
+    #[derive(Copy)]
     pub struct Point ("times of a module") {
         /// Query heads on the device.
         pub heads: u64,
@@ -140,45 +257,110 @@ table! {
 }
 
 table! {
-    /// An interval of measured over predicted.
-    pub(super) struct Interval ("an interval") {
+    /// An interval of measured over predicted rates.
+    pub struct Interval ("an interval") {
         /// Where it holds.
-        pub(super) regime: Regime,
+        pub regime: Regime,
         /// For what.
-        pub(super) phase: Phase,
+        pub phase: Phase,
+        /// For which models.
+        pub architecture: Architecture,
         /// Ten per cent lie below.
-        pub(super) low: f64,
+        pub low: f64,
         /// Ten per cent lie above.
-        pub(super) high: f64,
+        pub high: f64,
+        /// Measured rows behind it; with few it is mostly its parent.
+        pub rows: u64,
     }
 }
 
 table! {
     /// The file of intervals.
-    pub(super) struct Intervals ("a file of intervals") {
+    pub struct Intervals ("a file of intervals") {
         /// Where the figures come from.
-        pub(super) source: String,
+        pub source: String,
         /// When they were computed.
-        pub(super) date: String,
+        pub date: String,
         /// How much wider an interval is where nothing alike was measured.
-        pub(super) extrapolated: f64,
+        pub extrapolated: f64,
         /// The intervals.
-        pub(super) interval: Vec<Interval>,
+        pub interval: Vec<Interval>,
     }
 }
 
+/// A constant with its fitted factors.
+#[derive(Clone, Debug)]
+pub(super) struct Constant {
+    pub(super) name: String,
+    pub(super) table: Table,
+    pub(super) factors: Vec<Factor>,
+    /// Where the figures of its file come from.
+    pub(super) source: String,
+}
+
 /// All constants.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Constants {
-    tables: BTreeMap<String, Table>,
+    /// In the order of their names.
+    pub(super) list: Vec<Constant>,
     tuned: Vec<String>,
-    modules: Vec<Module>,
+    pub(super) modules: Vec<Module>,
     intervals: Intervals,
+    /// Where the fitted factors come from.
+    fitted: String,
 }
 
 impl Constants {
-    pub(super) fn table(&self, name: &str) -> Option<&Table> {
-        self.tables.get(name)
+    pub(super) fn constant(&self, name: &str) -> Option<&Constant> {
+        let place = self.list.binary_search_by(|constant| constant.name.as_str().cmp(name)).ok()?;
+        self.list.get(place)
+    }
+
+    fn table(&self, name: &str) -> Option<&Table> {
+        self.constant(name).map(|constant| &constant.table)
+    }
+
+    /// What calibration may move of a constant.
+    pub fn levels(&self, name: &str) -> &[Level] {
+        self.table(name).map_or(&[], |table| &table.levels)
+    }
+
+    /// The factor of a constant for exactly this key.
+    pub fn factor(&self, name: &str, key: &Key) -> Option<f64> {
+        self.constant(name)?.factors.iter().find(|factor| factor.key == *key).map(|factor| factor.value)
+    }
+
+    /// Replaces or adds a factor.
+    pub fn set_factor(&mut self, name: &str, factor: Factor) {
+        let Ok(place) = self.list.binary_search_by(|constant| constant.name.as_str().cmp(name)) else {
+            return;
+        };
+        let factors = &mut self.list[place].factors;
+        match factors.iter_mut().find(|known| known.key == factor.key) {
+            Some(known) => *known = factor,
+            None => factors.push(factor),
+        }
+    }
+
+    /// The same constants without any fitted factor.
+    #[must_use]
+    pub fn unfitted(&self) -> Self {
+        let mut bare = self.clone();
+        for constant in &mut bare.list {
+            constant.factors.clear();
+        }
+        bare
+    }
+
+    /// Names of the constants calibration may move, with their factors.
+    pub fn fitted(&self) -> impl Iterator<Item = (&str, &[Factor])> {
+        let movable = self.list.iter().filter(|constant| !constant.table.levels.is_empty());
+        movable.map(|constant| (constant.name.as_str(), constant.factors.as_slice()))
+    }
+
+    /// What the factors were fitted to.
+    pub fn fitted_to(&self) -> &str {
+        &self.fitted
     }
 
     /// Whether the expert kernels of servers are tuned for a family of models.
@@ -187,13 +369,33 @@ impl Constants {
     }
 
     /// The interval of a rate in a regime, measured over predicted.
-    pub(in crate::perf) fn interval(&self, regime: Regime, phase: Phase) -> (f64, f64) {
-        let known = self.intervals.interval.iter().find(|i| (i.regime, i.phase) == (regime, phase));
-        known.map_or((0.5, 2.0), |interval| (interval.low, interval.high))
+    pub fn interval(&self, regime: Regime, phase: Phase, architecture: Architecture) -> (f64, f64) {
+        let is = |i: &&Interval| (i.regime, i.phase, i.architecture) == (regime, phase, architecture);
+        self.intervals.interval.iter().find(is).map_or((0.5, 2.0), |interval| (interval.low, interval.high))
+    }
+
+    /// The intervals.
+    pub const fn intervals(&self) -> &Intervals {
+        &self.intervals
+    }
+
+    /// Constants that calibration may not move, and those it may.
+    pub fn counts(&self) -> (usize, usize) {
+        let movable = self.list.iter().filter(|constant| !constant.table.levels.is_empty()).count();
+        let cells: usize = self.list.iter().map(|constant| constant.table.cells.len()).sum();
+        let general = self.list.iter().filter(|constant| constant.table.general.is_some()).count();
+        (cells + general + self.modules.iter().map(|m| m.points.len() * 4).sum::<usize>(), movable)
+    }
+
+    /// The same constants with other intervals.
+    #[must_use]
+    pub fn with_intervals(mut self, intervals: Intervals) -> Self {
+        self.intervals = intervals;
+        self
     }
 
     /// How much wider an interval is where nothing alike was measured.
-    pub(in crate::perf) const fn extrapolated(&self) -> f64 {
+    pub const fn extrapolated(&self) -> f64 {
         self.intervals.extrapolated
     }
 
@@ -228,32 +430,67 @@ impl Constants {
     }
 }
 
+/// The embedded files.
+const FILES: [(&str, &str); 6] = [
+    ("local.toml", include_str!("local.toml")),
+    ("cpu.toml", include_str!("cpu.toml")),
+    ("serving.toml", include_str!("serving.toml")),
+    ("modules.toml", include_str!("modules.toml")),
+    ("intervals.toml", include_str!("intervals.toml")),
+    ("fitted.toml", include_str!("fitted.toml")),
+];
+
 /// The shipped constants.
 ///
 /// # Panics
 /// Never: a test parses the embedded files.
 pub fn constants() -> &'static Constants {
     static CONSTANTS: OnceLock<Constants> = OnceLock::new();
-    CONSTANTS.get_or_init(|| parse().expect("the embedded constants parse"))
+    CONSTANTS.get_or_init(|| Constants::read(&[]).expect("the embedded constants parse"))
 }
 
-fn parse() -> Result<Constants, BadFile> {
-    fn file<T: Decode>(name: &str, text: &str) -> Result<T, BadFile> {
-        decode_text(name, text, 1)
+impl Constants {
+    /// The shipped constants, with some of the files replaced by texts of the same name.
+    ///
+    /// # Errors
+    /// All problems of the first bad file.
+    pub fn read(replaced: &[(String, String)]) -> Result<Self, BadFile> {
+        let text = |name: &str| {
+            let own = replaced.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
+            own.or_else(|| FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text))
+        };
+        parse(|name| text(name).unwrap_or_default())
     }
+
+    /// Names of the files of constants.
+    pub fn file_names() -> impl Iterator<Item = &'static str> {
+        FILES.iter().map(|(name, _)| *name)
+    }
+}
+
+fn parse<'t>(text: impl Fn(&str) -> &'t str) -> Result<Constants, BadFile> {
     let (mut tables, mut tuned) = (BTreeMap::new(), Vec::new());
-    for (name, text) in [
-        ("local.toml", include_str!("local.toml")),
-        ("cpu.toml", include_str!("cpu.toml")),
-        ("serving.toml", include_str!("serving.toml")),
-    ] {
-        let file = file::<File>(name, text)?;
+    for name in ["local.toml", "cpu.toml", "serving.toml"] {
+        let file: File = decode_text(name, text(name), 1)?;
         tuned.extend(file.tuned);
-        tables.extend(file.constant);
+        let source = format!("{name}: {} ({})", file.source, file.date);
+        tables.extend(file.constant.into_iter().map(|(name, table)| (name, (table, source.clone()))));
     }
-    let modules = file::<Modules>("modules.toml", include_str!("modules.toml"))?.module;
-    let intervals = file("intervals.toml", include_str!("intervals.toml"))?;
-    Ok(Constants { tables, tuned, modules, intervals })
+    let modules = decode_text::<Modules>("modules.toml", text("modules.toml"), 1)?.module;
+    let intervals = decode_text("intervals.toml", text("intervals.toml"), 1)?;
+    let mut fitted: FittedFile = decode_text("fitted.toml", text("fitted.toml"), 1)?;
+    let constants = tables.into_iter().map(|(name, (table, source)): (String, (Table, String))| {
+        let factors = fitted.constant.remove(&name).map_or_else(Vec::new, |table| table.factors);
+        let factors = factors.into_iter().map(|f| Factor {
+            key: Key { engine: f.engine, backend: f.backend, class: f.class, kind: f.kind, year: f.year },
+            value: f.factor,
+            rows: f.rows,
+        });
+        Constant { name, table, factors: factors.collect(), source }
+    });
+    let constants = constants.collect();
+    let fitted = format!("{} ({})", fitted.source, fitted.date);
+    Ok(Constants { list: constants, tuned, modules, intervals, fitted })
 }
 
 #[cfg(test)]
@@ -262,9 +499,10 @@ mod tests {
 
     #[test]
     fn embedded_files_parse() {
-        let constants = parse().unwrap_or_else(|bad| panic!("{bad}: {:?}", bad.problems));
-        assert!(constants.tables.len() > 60);
-        assert_eq!(constants.intervals.interval.len(), Regime::ALL.len() * Phase::ALL.len());
+        let constants = Constants::read(&[]).unwrap_or_else(|bad| panic!("{bad}: {:?}", bad.problems));
+        assert!(constants.list.len() > 60);
+        let all = Regime::ALL.len() * Phase::ALL.len() * Architecture::ALL.len();
+        assert_eq!(constants.intervals.interval.len(), all);
         for module in &constants.modules {
             assert!(module.points.is_sorted_by_key(|point| point.heads), "{module:?}");
         }

@@ -11,13 +11,17 @@ use super::grid::Timing;
 use super::module::{self, Modular, Module};
 use crate::perf::deployment::Engine;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A folder of measured tables.
+/// A folder of measured tables, some of them read.
 #[derive(Clone, Debug)]
 pub struct Operators {
     root: PathBuf,
     tables: Vec<Table>,
+    /// Read so far, by system and framework.
+    read: BTreeMap<(&'static str, &'static str), Arc<DeviceTables>>,
 }
 
 impl Operators {
@@ -29,7 +33,7 @@ impl Operators {
     /// When the folder holds no tables, or more files than the package could.
     pub fn open(dir: &Path) -> Result<Self, OperatorsError> {
         let (root, tables) = folder::find(dir)?;
-        Ok(Self { root, tables })
+        Ok(Self { root, tables, read: BTreeMap::new() })
     }
 
     /// The folder that holds the systems.
@@ -40,6 +44,41 @@ impl Operators {
     /// The tables found, by system, framework and operator, newest version first.
     pub fn inventory(&self) -> &[Table] {
         &self.tables
+    }
+
+    /// Reads the newest tables of an accelerator, by its slug in the catalogue, with an engine, and
+    /// keeps them for [`Operators::tables`]. Nothing where nothing was measured.
+    ///
+    /// # Errors
+    ///
+    /// As [`Operators::device`].
+    pub fn read(&mut self, accelerator: &str, engine: Engine) -> Result<(), OperatorsError> {
+        let key = folder::system(accelerator).zip(folder::framework(engine));
+        if let Some(key) = key.filter(|key| !self.read.contains_key(key))
+            && let Some(tables) = self.device(accelerator, engine, None)?
+        {
+            self.read.insert(key, Arc::new(tables));
+        }
+        Ok(())
+    }
+
+    /// Reads the newest tables of every accelerator and engine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Operators::device`].
+    pub fn read_all(&mut self) -> Result<(), OperatorsError> {
+        for system in folder::systems() {
+            for engine in Engine::ALL {
+                self.read(system, *engine)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables read of an accelerator with an engine.
+    pub fn tables(&self, accelerator: &str, engine: Engine) -> Option<&Arc<DeviceTables>> {
+        self.read.get(&(folder::system(accelerator)?, folder::framework(engine)?))
     }
 
     /// The tables of an accelerator, by its slug in the catalogue, with an engine in versions not
@@ -80,6 +119,14 @@ impl Operators {
         let tables = DeviceTables {
             system,
             framework,
+            versions: Versions {
+                products: versions(&own("gemm")),
+                attention: versions(&own("generation_attention")),
+                modules: versions(&modules(module::DECODE).iter().map(|pair| pair.0).collect::<Vec<_>>()),
+                experts: versions(&own("moe")),
+                collectives: versions(&own("custom_allreduce")),
+                exchanges: versions(&exchanges),
+            },
             products: Products::load(&own("gemm"))?,
             decode: attention::Decode::load(&own("generation_attention"))?,
             prefill: attention::Prefill::load(&own("context_attention"))?,
@@ -93,6 +140,29 @@ impl Operators {
     }
 }
 
+/// Versions of the framework by operator, newest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Versions {
+    pub products: String,
+    pub attention: String,
+    pub modules: String,
+    pub experts: String,
+    pub collectives: String,
+    pub exchanges: String,
+}
+
+/// The versions of some tables, each once: `0.24.0, filled by 0.19.0`.
+fn versions(tables: &[&Table]) -> String {
+    let mut names: Vec<&str> = tables.iter().map(|table| table.version.as_str()).collect();
+    names.sort_by(|a, b| folder::newer(b, a));
+    names.dedup();
+    match names.as_slice() {
+        [] => "library".to_owned(),
+        [only] => (*only).to_owned(),
+        [newest, older @ ..] => format!("{newest} (filled by {})", older.join(" and ")),
+    }
+}
+
 /// The tables of one device and engine.
 ///
 /// Every answer is `None` where no table covers the question. Counts are numbers, so that a share
@@ -103,6 +173,7 @@ pub struct DeviceTables {
     pub system: &'static str,
     /// The framework measured.
     pub framework: &'static str,
+    pub(super) versions: Versions,
     pub(super) products: Option<Products>,
     pub(super) decode: Option<attention::Decode>,
     pub(super) prefill: Option<attention::Prefill>,
@@ -130,6 +201,11 @@ impl DeviceTables {
     /// beforehand where the format wants it.
     pub fn gemm(&self, format: Format, m: f64, n: f64, k: f64) -> Option<Timing> {
         self.products.as_ref()?.time(format, m, n, k)
+    }
+
+    /// The least seconds of a product in a format: what a launch takes as it was timed.
+    pub fn gemm_launch(&self, format: Format) -> Option<f64> {
+        self.products.as_ref()?.launch(format)
     }
 
     /// Attention of one new token in each of `batch` sequences that see `context` tokens, itself

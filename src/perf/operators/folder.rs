@@ -37,13 +37,18 @@ pub(super) fn system(accelerator: &str) -> Option<&'static str> {
     SYSTEMS.iter().find(|(slug, system)| *slug == accelerator || *system == accelerator).map(|pair| pair.1)
 }
 
+/// The systems known.
+pub(super) fn systems() -> impl Iterator<Item = &'static str> {
+    SYSTEMS.iter().map(|(_, system)| *system)
+}
+
 /// The framework of an engine; `None` for engines nobody tabulated.
 pub(super) const fn framework(engine: Engine) -> Option<&'static str> {
     match engine {
         Engine::Vllm => Some("vllm"),
         Engine::Sglang => Some("sglang"),
         Engine::TensorRtLlm => Some("trtllm"),
-        Engine::LlamaCpp | Engine::IkLlamaCpp | Engine::Mlx | Engine::KTransformers => None,
+        Engine::LlamaCpp | Engine::IkLlamaCpp | Engine::Mlx | Engine::KTransformers | Engine::Atom => None,
     }
 }
 

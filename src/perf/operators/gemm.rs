@@ -51,6 +51,11 @@ impl Products {
         Some(grid.at(&[n, k, m], &work(format, *rates)))
     }
 
+    /// The least seconds of a format.
+    pub(super) fn launch(&self, format: Format) -> Option<f64> {
+        self.groups.get(&format).map(|(grid, _)| grid.launch())
+    }
+
     /// The formats with their grids and work.
     #[cfg(test)]
     pub(super) fn grids(&self) -> impl Iterator<Item = (&Grid<3>, impl Fn(&[f64; 3]) -> f64)> {

@@ -136,6 +136,11 @@ impl<const N: usize> Grid<N> {
         self.seconds.len()
     }
 
+    /// The least time.
+    pub(super) const fn launch(&self) -> f64 {
+        self.launch
+    }
+
     /// The least and the largest coordinate of the outermost axis.
     pub(super) fn span(&self) -> (f64, f64) {
         let values = &self.levels[0].values;

@@ -2,12 +2,13 @@
 //!
 //! The tables of the package aiconfigurator-core hold the time of products, attention, experts and
 //! collectives as run by three engines on some NVIDIA devices. Nothing of them is shipped:
-//! [`Operators::open`] takes the folder where they are installed, [`Operators::device`] reads those
+//! [`Operators::open`] takes the folder where they are installed, [`Operators::read`] reads those
 //! of one device and engine, and [`DeviceTables`] answers with a time and how it was obtained
 //! ([`Basis`]): measured, interpolated, or scaled from the nearest point.
 //!
 //! Limits: every operator was timed alone, so launch gaps and what overlaps in a step are not in
-//! the times; of two kernels measured for one place the faster counts as the engine's choice.
+//! the times, and some tables hold what the host takes to launch where that is longer
+//! (`stage.rs` tells them apart); of two kernels measured for one place the faster counts as the engine's choice.
 
 #[cfg(test)]
 mod accuracy;
@@ -22,6 +23,9 @@ mod gemm;
 mod grid;
 mod groups;
 mod module;
+mod stage;
+#[cfg(test)]
+mod stage_tests;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +37,7 @@ pub use folder::Table;
 pub use format::{Cache, Format};
 pub use grid::{Basis, Timing};
 pub use module::{Modular, Module};
+pub(in crate::perf) use stage::StageTables;
 
 use std::path::PathBuf;
 

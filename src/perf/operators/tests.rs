@@ -12,24 +12,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A column of a table to write.
-enum Cells {
+pub(super) enum Cells {
     Counts(&'static str, Vec<i64>),
     Reals(&'static str, Vec<f64>),
     Words(&'static str, Vec<&'static str>),
 }
 
 /// A folder that goes when the test is done.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("plimsoll-operators-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
     /// Writes a table of the H200 below the folder.
-    fn table(&self, family: &str, framework: &str, version: &str, operator: &str, cells: &[Cells]) {
+    pub(super) fn table(
+        &self,
+        family: &str,
+        framework: &str,
+        version: &str,
+        operator: &str,
+        cells: &[Cells],
+    ) {
         let folder = self.0.join("systems/data/h200_sxm").join(family).join(framework).join(version);
         fs::create_dir_all(&folder).unwrap();
         write(&folder.join(format!("{operator}_perf.parquet")), cells);
@@ -82,7 +89,7 @@ fn write(path: &Path, cells: &[Cells]) {
 }
 
 /// Rows of a table of products: type, m, n, k, milliseconds.
-fn products(rows: &[(&'static str, i64, i64, i64, f64)]) -> Vec<Cells> {
+pub(super) fn products(rows: &[(&'static str, i64, i64, i64, f64)]) -> Vec<Cells> {
     vec![
         Cells::Words("gemm_dtype", rows.iter().map(|row| row.0).collect()),
         Cells::Counts("m", rows.iter().map(|row| row.1).collect()),

@@ -199,6 +199,7 @@ pub fn facts(engine: Engine) -> &'static EngineFacts {
         Engine::IkLlamaCpp => shipped!("ik_llama_cpp.toml"),
         Engine::Vllm => shipped!("vllm.toml"),
         Engine::Sglang => shipped!("sglang.toml"),
+        Engine::Atom => shipped!("atom.toml"),
         Engine::TensorRtLlm => shipped!("tensorrt_llm.toml"),
         Engine::Mlx => shipped!("mlx.toml"),
         Engine::KTransformers => shipped!("ktransformers.toml"),

@@ -133,7 +133,8 @@ pub fn rules(engine: Engine) -> &'static dyn MemoryRules {
         Engine::LlamaCpp => &llama_cpp::LlamaCpp { fork: false },
         Engine::IkLlamaCpp => &llama_cpp::LlamaCpp { fork: true },
         Engine::Vllm => &vllm::Vllm,
-        Engine::Sglang => &sglang::Sglang,
+        // ATOM keeps the same kinds of reserves; its own are not published.
+        Engine::Sglang | Engine::Atom => &sglang::Sglang,
         Engine::TensorRtLlm => &tensorrt_llm::TensorRtLlm,
         Engine::Mlx => &mlx::Mlx,
         Engine::KTransformers => &ktransformers::KTransformers,

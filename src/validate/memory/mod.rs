@@ -30,9 +30,9 @@ pub const SHIPPED: (&str, &str) =
 /// Judges what engines report about memory.
 pub struct Memory<'a> {
     /// The model of a slug.
-    pub model: &'a dyn Fn(&str) -> Option<ModelSpec>,
+    pub model: &'a (dyn Fn(&str) -> Option<ModelSpec> + Sync),
     /// The machine of a count and a slug: `2x rtx-3090`.
-    pub machine: &'a dyn Fn(&str) -> Option<Machine>,
+    pub machine: &'a (dyn Fn(&str) -> Option<Machine> + Sync),
 }
 
 impl Judge for Memory<'_> {

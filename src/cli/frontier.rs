@@ -1,0 +1,127 @@
+//! `plan frontier`: throughput against interactivity over all placements.
+
+use crate::arithmetic::kv::KvFormat;
+use crate::catalogue::store::Catalogue;
+use crate::cli::error::{CliError, Outcome};
+use crate::cli::operators::OperatorsArgs;
+use crate::cli::question::{LoadArgs, request, token_count};
+use crate::perf::deployment::Engine;
+use crate::plan::{self, Sweep};
+use crate::ranking::Objective;
+use crate::report;
+use crate::units::parse_tokens;
+use clap::Args;
+use std::io::Write;
+
+/// What to sweep.
+#[derive(Clone, Debug, Args)]
+pub struct FrontierArgs {
+    /// Measured operators.
+    #[command(flatten)]
+    pub operators: OperatorsArgs,
+    /// Sweep this model: a catalogue name, a hub id, a config.json, or a spec file
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// Sweep on this hardware [default: this machine]
+    #[arg(long, short = 'H', value_name = "HARDWARE")]
+    pub hw: Option<String>,
+    /// Prompt tokens of a request, cached ones included
+    #[arg(long, value_name = "TOKENS", default_value = "1024", value_parser = token_count)]
+    pub input: u64,
+    /// Tokens generated per request
+    #[arg(long, value_name = "TOKENS", default_value = "1024", value_parser = token_count)]
+    pub output: u64,
+    /// Prompt tokens found in the prefix cache
+    #[arg(long, value_name = "TOKENS", default_value = "0", value_parser = cached_count)]
+    pub cached: u64,
+    /// Tokens a session may grow to [default: prompt and answer]
+    #[arg(long, short, value_name = "TOKENS", value_parser = token_count)]
+    pub context: Option<u64>,
+    /// Most users, such as 512 [default: what fits]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub users_max: Option<u64>,
+    /// Sweep only these weight formats [default: the best that fits of each engine]
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
+    pub format: Vec<String>,
+    /// Sweep only this cache format
+    #[arg(long, value_name = "FORMAT")]
+    pub kv: Option<KvFormat>,
+    /// Sweep only these engines
+    #[arg(long, value_name = "ENGINE", value_delimiter = ',')]
+    pub engine: Vec<Engine>,
+    /// Tokens drafted ahead by the model's own prediction layer
+    #[arg(long, value_name = "TOKENS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=16))]
+    pub draft: u64,
+    /// Chance that a drafted token is accepted, 0 to 1 [default: that of random prompts]
+    #[arg(long, value_name = "SHARE", requires = "draft", value_parser = chance)]
+    pub acceptance: Option<f64>,
+    /// Show every load, not only the front
+    #[arg(long)]
+    pub all: bool,
+    /// Print all loads as JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print all loads as CSV
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// Reads a number of tokens that may be none.
+fn cached_count(text: &str) -> Result<u64, String> {
+    parse_tokens(text).map_err(|error| error.to_string())
+}
+
+/// Reads a chance.
+fn chance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(chance) if (0.0..=1.0).contains(&chance) => Ok(chance),
+        Ok(_) | Err(_) => Err("a chance lies between 0 and 1".to_owned()),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Bad input.
+pub fn run(
+    args: &FrontierArgs,
+    catalogue: &Catalogue,
+    width: usize,
+    out: &mut dyn Write,
+) -> Result<Outcome, CliError> {
+    let load = LoadArgs {
+        operators: args.operators.clone(),
+        context: Some(args.context.unwrap_or_else(|| args.input.saturating_add(args.output))),
+        prompt: Some(args.input),
+        output: Some(args.output),
+        users: 1,
+        format: args.format.clone(),
+        kv: args.kv,
+        engine: args.engine.clone(),
+        tp: None,
+        pp: None,
+        dp: None,
+        ep: None,
+        no_offload: false,
+        objective: Objective::Balanced,
+    };
+    let request = request(Some(&args.model), None, args.hw.as_deref(), &load, catalogue)?;
+    let sweep = Sweep {
+        input: args.input,
+        cached: args.cached,
+        output: args.output,
+        users_max: args.users_max,
+        draft: args.draft,
+        acceptance: args.acceptance,
+    };
+    let frontier = plan::frontier(&request, &sweep, catalogue)?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &frontier).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else if args.csv {
+        report::frontier::csv(&frontier, out)?;
+    } else {
+        report::frontier::render(&frontier, args.all, width, out)?;
+    }
+    Ok(if frontier.curves.is_empty() { Outcome::NothingFits } else { Outcome::Answered })
+}
