@@ -183,20 +183,24 @@ pub fn left_out<'o>(
                 residuals.iter().enumerate().map(|(row, r)| if keeps(row) { *r } else { 0.0 }).collect();
             cost(problem, &fit.weights, &kept, values)
         };
+        // The whole first step is taken, better or not: to stay near the fit with these rows would let
+        // it look at what it is judged by.
         let mut residuals = problem.residuals(&problem.constants(base, &values));
-        for _ in 0..REFITS {
+        for refit in 0..REFITS {
             let step = normal.step(problem, &values, &fit.slopes, &fit.weights, &residuals, keeps);
-            let reached = [1.0, 0.3].into_iter().find_map(|length| {
+            let lengths: &[f64] = if refit == 0 { &[1.0] } else { &[1.0, 0.5, 0.25] };
+            let reached = lengths.iter().find_map(|length| {
                 let tried: Vec<f64> = values
                     .iter()
                     .zip(&step)
                     .map(|(value, step)| value + (step * length).clamp(-STRIDE, STRIDE))
                     .collect();
                 let found = problem.residuals(&problem.constants(base, &tried));
-                (cost(&found, &tried) < cost(&residuals, &values)).then_some((tried, found))
+                let better = cost(&found, &tried) < cost(&residuals, &values);
+                (refit == 0 || better).then_some((tried, found))
             });
             match reached {
-                Some(better) => (values, residuals) = better,
+                Some(reached) => (values, residuals) = reached,
                 None => break,
             }
         }

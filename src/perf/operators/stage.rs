@@ -41,8 +41,6 @@ pub(in crate::perf) struct StageTables {
     engine: Engine,
     /// Whether the device multiplies 4-bit floats.
     narrow: bool,
-    /// Whether 8-bit weights come with a scale per block, as a native checkpoint has them.
-    blocks: bool,
     /// The type of the cache, where tables know it.
     cache: Option<Cache>,
     /// The weights of attention.
@@ -80,14 +78,6 @@ impl StageTables {
             Some(format!("operator table: {name}/{version}, interpolated").into())
         };
         let versions = &tables.versions;
-        let bases = Bases {
-            products: basis(&versions.products),
-            attention: basis(&versions.attention),
-            modules: basis(&versions.modules),
-            experts: basis(&versions.experts),
-            collectives: basis(&versions.collectives),
-            exchanges: basis(&versions.exchanges),
-        };
         let placement = deployment.placement;
         let fabric = Fabric::of(deployment.machine, group, placement.tp);
         let mut entries = deployment.weights.entries.iter();
@@ -95,14 +85,20 @@ impl StageTables {
             .find(|entry| matches!(entry.tensor.role, Role::AttentionOut | Role::OutDown))
             .map(|entry| entry.stored);
         Some(Self {
-            bases,
+            bases: Bases {
+                products: basis(&versions.products),
+                attention: basis(&versions.attention),
+                modules: basis(&versions.modules),
+                experts: basis(&versions.experts),
+                collectives: basis(&versions.collectives),
+                exchanges: basis(&versions.exchanges),
+            },
             name,
             engine: deployment.engine,
             narrow: matches!(
                 Class::of(&group.accelerator),
                 Class::BlackwellDc | Class::Gb300 | Class::Blackwell
             ),
-            blocks: deployment.model.spec.native.default.starts_with("fp8"),
             cache: match deployment.kv {
                 KvFormat::F16 => Some(Cache::Bf16),
                 KvFormat::Fp8 => Some(Cache::Fp8),
@@ -139,9 +135,8 @@ impl StageTables {
     fn formats(&self, kind: Kind, stored: &str) -> &'static [Format] {
         match kind {
             Kind::F16 | Kind::Bf16 => &[Format::Bf16],
-            Kind::Fp8 if self.blocks && matches!(stored, "fp8" | "fp8-e8m0") => {
-                &[Format::Fp8Block, Format::Fp8]
-            }
+            // These come with a scale per block of 128 x 128 (formats.toml).
+            Kind::Fp8 if matches!(stored, "fp8" | "fp8-e8m0") => &[Format::Fp8Block, Format::Fp8],
             Kind::Fp8 => &[Format::Fp8, Format::Fp8Block],
             Kind::Fp4 if stored.starts_with("nvfp4") => &[Format::Nvfp4],
             Kind::Fp4 if self.narrow => &[Format::Mxfp4Fp8, Format::Mxfp4WeightOnly],
