@@ -40,12 +40,14 @@ impl Grouped {
     fn new(
         load: ExpertLoad,
         share: f64,
-        peak: f64,
+        (peak, bandwidth): (f64, f64),
         read: impl Fn(&mut Fetch<'_>, Kind) -> Result<f64, Missing>,
         fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
         let kind = if load.kind.is_wide() { load.kind } else { Kind::Quantised };
-        let rate = read(fetch, load.kind)? * fetch.of("expert_read_factor", kind)?;
+        // The factor may exceed one where files hold fewer expert bytes than their label says; no read
+        // is faster than the memory.
+        let rate = (read(fetch, load.kind)? * fetch.of("expert_read_factor", kind)?).min(bandwidth);
         let products = fetch.of("gemm_rate", load.kind)? * fetch.of("expert_gemm_factor", load.kind)? * peak;
         Ok(Self {
             load,
@@ -196,7 +198,7 @@ impl<'a> LocalStage<'a> {
         let experts: Vec<Grouped> = load
             .experts
             .iter()
-            .map(|shape| Grouped::new(*shape, share, peak, read, fetch))
+            .map(|shape| Grouped::new(*shape, share, (peak, bandwidth), read, fetch))
             .collect::<Result<_, _>>()?;
         let (half_rows, overlap) = if experts.is_empty() {
             (0.0, 1.0)
