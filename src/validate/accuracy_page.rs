@@ -173,7 +173,7 @@ fn beyond_bound(out: &mut dyn Write, page: &Page<'_>) -> io::Result<()> {
     beyond.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.id.cmp(&b.0.id)));
     writeln!(
         out,
-        "{} rows were measured faster than their weights can be read from memory at its full bandwidth: the row is wrong, or it\n\
+        "{} rows were measured faster than memory at its full bandwidth and arithmetic at its peak allow: the row is wrong, or it\n\
          says too little.\n",
         beyond.len()
     )?;
@@ -405,7 +405,7 @@ mod tests {
         insta::assert_snapshot!(section(&page, "## Faster than physics"), @r#"
         ## Faster than physics
 
-        1 rows were measured faster than their weights can be read from memory at its full bandwidth: the row is wrong, or it
+        1 rows were measured faster than memory at its full bandwidth and arithmetic at its peak allow: the row is wrong, or it
         says too little.
 
         | row | group | measured | over the bound |
