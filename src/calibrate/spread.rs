@@ -1,114 +1,157 @@
 //! Intervals from residuals: the 10 and 90 % quantiles of measured over predicted rates.
 //!
-//! Every row enters three times: as fitted, with its model left out and with its machine left out, so
-//! that the interval holds for what was seen and for what was not. A cell of few rows is mostly its
-//! parent: weight `n / (n + 15)` for its own quantiles, on the scale of logarithms.
+//! Three of each: of rows as fitted, with their model left out and with their machine left out, so
+//! that a question about a stranger gets the range that strangers showed. A cell of few rows is
+//! mostly its parent: weight `n / (n + 15)` for its own quantiles, on the scale of logarithms.
 
-use crate::perf::constants::{Interval, Intervals};
+use crate::perf::constants::{Ends, Interval, Intervals, Met};
 use crate::perf::estimator::Phase;
+use crate::perf::interval::Acquaintance;
 use crate::perf::{Architecture, Regime};
 use crate::units::math;
 use crate::validate::Judged;
-use crate::validate::facts::{Facts, Figure, Layout, Place};
 use crate::validate::regimes::quantile;
+use crate::validate::speed::{Observation, Standing};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows at which a cell counts as much as its parent.
 const PARENT: f64 = 15.0;
 
-/// The cell whose interval a row is judged by; none for rows in doubt.
-fn cell(row: &Judged) -> Option<(Regime, Phase, Architecture)> {
-    let facts: &Facts = row.facts.as_ref().filter(|facts| facts.is_sound())?;
-    let regime = match (facts.serving, facts.place, facts.layout) {
-        (true, _, Layout::Expert | Layout::AttentionDp | Layout::MultiNode | Layout::Disaggregated) => {
-            Regime::WideServer
-        }
-        (true, ..) => Regime::Server,
-        (false, Place::Cpu | Place::Hybrid, _) => Regime::Host,
-        (false, Place::Unified | Place::Gpu, _) => Regime::Device,
-    };
-    let phase = match (facts.figure, row.metric.as_str()) {
-        (Figure::Tpot, _) => Phase::Decode,
-        (Figure::Throughput, _) => Phase::Throughput,
-        (Figure::Ttft, "ttft_ms") => Phase::FirstToken,
-        (Figure::Ttft, _) => Phase::Prefill,
-    };
-    Some((regime, phase, if facts.moe? { Architecture::Moe } else { Architecture::Dense }))
+/// Where the residual of every sound row belongs, by its id.
+pub type Standings = BTreeMap<String, Standing>;
+
+/// Where the residuals of rows belong.
+pub fn standings<'o>(rows: impl Iterator<Item = &'o Observation>) -> Standings {
+    let rows: Vec<&Observation> = rows.collect();
+    rows.par_iter().filter_map(|row| Some((row.id.clone(), row.standing()?))).collect()
 }
 
-/// Logarithm of measured over predicted rate.
+/// Rows judged three ways with [unit intervals](Intervals::unit).
+#[derive(Clone, Copy, Debug)]
+pub struct Residuals<'r> {
+    /// By the fit to all rows.
+    pub fitted: &'r [Judged],
+    /// With their model left out.
+    pub model: &'r [Judged],
+    /// With their machine left out.
+    pub machine: &'r [Judged],
+}
+
+/// The power an interval is raised to because constants came from elsewhere, known from the unit
+/// interval of a row.
+fn power(row: &Judged) -> Option<f64> {
+    let predicted = row.predicted.as_ref().ok()?;
+    Some(math::ln(predicted.high / predicted.low) / 2.0)
+}
+
+/// Logarithm of measured over predicted rate, as if nothing were widened.
 fn log_ratio(row: &Judged) -> Option<f64> {
-    let ratio = math::ln(row.measured / row.predicted.as_ref().ok()?.likely);
+    let ratio = math::ln(row.measured / row.predicted.as_ref().ok()?.likely) / power(row)?;
     Some(if row.metric.ends_with("_ms") { -ratio } else { ratio })
 }
 
-/// The power a row's interval was raised to because its constants came from elsewhere.
-fn widening(
-    row: &Judged,
+/// The intervals of residuals; whom the fit has met is whose rows it saw.
+pub fn intervals(
+    residuals: Residuals<'_>,
+    standings: &Standings,
     own: &Intervals,
-    (regime, phase, architecture): (Regime, Phase, Architecture),
-) -> f64 {
-    let is = |i: &&Interval| (i.regime, i.phase, i.architecture) == (regime, phase, architecture);
-    let (Some(interval), Ok(predicted)) = (own.interval.iter().find(is), &row.predicted) else { return 1.0 };
-    math::ln(predicted.high / predicted.low) / math::ln(interval.high / interval.low)
-}
-
-/// The intervals of rows judged with `own` ones.
-pub fn intervals(rows: &[&[Judged]], own: &Intervals, source: &str, date: &str) -> Intervals {
-    type Cell = (Regime, Phase, Architecture);
-    let all: Vec<(Cell, f64)> = rows
-        .iter()
-        .flat_map(|rows| rows.iter())
-        .filter_map(|row| {
-            let cell = cell(row)?;
-            Some((cell, log_ratio(row)? / widening(row, own, cell).max(1.0)))
-        })
-        .collect();
-    let ends = |is: &dyn Fn(&Cell) -> bool| -> (Option<(f64, f64)>, usize) {
-        let logs: Vec<f64> = all.iter().filter(|(cell, _)| is(cell)).map(|(_, log)| *log).collect();
-        let count = logs.len();
-        (quantile(logs.clone(), 0.1).zip(quantile(logs, 0.9)), count)
-    };
+    (source, date): (&str, &str),
+) -> Intervals {
+    let spreads =
+        [residuals.fitted, residuals.model, residuals.machine].map(|rows| Spread::of(rows, standings));
     let mut interval = Vec::new();
-    for phase in Phase::ALL {
-        let (root, _) = ends(&|cell| cell.1 == *phase);
-        for regime in Regime::ALL {
-            for architecture in Architecture::ALL {
-                let (parent, parents) = ends(&|cell| (cell.0, cell.1) == (*regime, *phase));
-                let parent = shrunk(parent, parents, root.unwrap_or((-0.5, 0.5)));
-                let (found, count) = ends(&|cell| *cell == (*regime, *phase, *architecture));
-                let (low, high) = shrunk(found, count, parent);
+    for &phase in Phase::ALL {
+        for &regime in Regime::ALL {
+            for &architecture in Architecture::ALL {
+                let [met, new_model, new_machine] =
+                    [0, 1, 2].map(|way: usize| spreads[way].ends(regime, phase, architecture));
                 interval.push(Interval {
-                    regime: *regime,
-                    phase: *phase,
-                    architecture: *architecture,
-                    // An interval always holds the prediction itself.
-                    low: math::exp(low).min(0.99),
-                    high: math::exp(high).max(1.01),
-                    rows: (count / rows.len().max(1)) as u64,
+                    regime,
+                    phase,
+                    architecture,
+                    // A stranger is never known better than whom we met.
+                    new_model: wider(&new_model, &met),
+                    new_machine: wider(&new_machine, &met),
+                    met,
+                    rows: spreads[0].count(regime, phase, architecture),
                 });
             }
         }
     }
-    Intervals { source: source.to_owned(), date: date.to_owned(), extrapolated: own.extrapolated, interval }
+    Intervals {
+        source: source.to_owned(),
+        date: date.to_owned(),
+        extrapolated: own.extrapolated,
+        interval,
+        met: met(standings),
+    }
 }
 
-/// Own quantiles pulled to those of the parent.
-fn shrunk(own: Option<(f64, f64)>, count: usize, parent: (f64, f64)) -> (f64, f64) {
-    let Some((low, high)) = own else { return parent };
-    let weight = count as f64 / (count as f64 + PARENT);
+fn wider(one: &Ends, other: &Ends) -> Ends {
+    Ends { low: one.low.min(other.low), high: one.high.max(other.high) }
+}
+
+/// Whose rows took part, by regime.
+fn met(standings: &Standings) -> Vec<Met> {
+    let of = |regime: &Regime| {
+        let rows = standings.values().filter(|standing| standing.regime == *regime);
+        let machines: BTreeSet<&String> = rows.clone().map(|standing| &standing.machine).collect();
+        // The first name of a shape stands for all that share it.
+        let names: BTreeMap<&Vec<u64>, &String> =
+            rows.map(|standing| (&standing.model.1, &standing.model.0)).rev().collect();
+        Met {
+            regime: *regime,
+            machines: machines.into_iter().cloned().collect(),
+            models: names.into_iter().map(|(shape, name)| (name.clone(), shape.clone())).collect(),
+        }
+    };
+    Regime::ALL.iter().map(of).collect()
+}
+
+/// Residuals of one way of judging.
+struct Spread<'s>(Vec<(&'s Standing, f64)>);
+
+impl<'s> Spread<'s> {
+    fn of(rows: &[Judged], standings: &'s Standings) -> Self {
+        Self(rows.iter().filter_map(|row| Some((standings.get(&row.id)?, log_ratio(row)?))).collect())
+    }
+
+    fn logs(&self, is: impl Fn(&Standing) -> bool) -> Vec<f64> {
+        self.0.iter().filter(|(standing, _)| is(standing)).map(|(_, log)| *log).collect()
+    }
+
+    fn count(&self, regime: Regime, phase: Phase, architecture: Architecture) -> u64 {
+        self.logs(|s| (s.regime, s.phase, s.architecture) == (regime, phase, architecture)).len() as u64
+    }
+
+    fn ends(&self, regime: Regime, phase: Phase, architecture: Architecture) -> Ends {
+        let root = shrunk(&self.logs(|s| s.phase == phase), (-0.5, 0.5));
+        let parent = shrunk(&self.logs(|s| (s.regime, s.phase) == (regime, phase)), root);
+        let of_cell = self.logs(|s| (s.regime, s.phase, s.architecture) == (regime, phase, architecture));
+        let (low, high) = shrunk(&of_cell, parent);
+        // An interval always holds the prediction itself.
+        Ends { low: math::exp(low).min(0.99), high: math::exp(high).max(1.01) }
+    }
+}
+
+/// The quantiles of residuals pulled to those of the parent.
+fn shrunk(logs: &[f64], parent: (f64, f64)) -> (f64, f64) {
+    let Some((low, high)) = quantile(logs.to_vec(), 0.1).zip(quantile(logs.to_vec(), 0.9)) else {
+        return parent;
+    };
+    let weight = logs.len() as f64 / (logs.len() as f64 + PARENT);
     (low * weight + parent.0 * (1.0 - weight), high * weight + parent.1 * (1.0 - weight))
 }
 
-/// The rows with their intervals replaced.
-pub fn respread(rows: &mut [Judged], own: &Intervals, new: &Intervals) {
+/// Rows judged with unit intervals, with those of `new` in their place.
+pub fn respread(rows: &mut [Judged], standings: &Standings, new: &Intervals, acquaintance: Acquaintance) {
     for row in rows {
-        let Some(cell) = cell(row) else { continue };
-        let power = widening(row, own, cell).max(1.0);
-        let is = |i: &&Interval| (i.regime, i.phase, i.architecture) == cell;
-        let (Some(interval), Ok(predicted)) = (new.interval.iter().find(is), &mut row.predicted) else {
-            continue;
-        };
-        let (low, high) = (math::pow(interval.low, power), math::pow(interval.high, power));
+        let interval = standings.get(&row.id).and_then(|s| new.of(s.regime, s.phase, s.architecture));
+        let (Some(interval), Some(power)) = (interval, power(row)) else { continue };
+        let Ok(predicted) = &mut row.predicted else { continue };
+        let (low, high) = acquaintance.ends(interval);
+        let (low, high) = (math::pow(low, power), math::pow(high, power));
         (predicted.low, predicted.high) = if row.metric.ends_with("_ms") {
             (predicted.likely / high, predicted.likely / low)
         } else {
@@ -123,8 +166,10 @@ mod tests {
 
     #[test]
     fn few_rows_are_mostly_their_parent() {
-        let (low, high) = shrunk(Some((-0.1, 0.1)), 15, (-0.5, 0.3));
-        assert!((low + 0.3).abs() < 1e-12 && (high - 0.2).abs() < 1e-12);
-        assert_eq!(shrunk(None, 0, (-0.5, 0.3)), (-0.5, 0.3));
+        let logs: Vec<f64> = (0..15).map(|i| -0.125 + 0.25 * f64::from(i) / 14.0).collect();
+        let (low, high) = shrunk(&logs, (-0.5, 0.3));
+        let own = quantile(logs.clone(), 0.1).unwrap();
+        assert!((low - (own - 0.5) / 2.0).abs() < 1e-12 && (high - (0.3 - own) / 2.0).abs() < 1e-12);
+        assert_eq!(shrunk(&[], (-0.5, 0.3)), (-0.5, 0.3));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use crate::perf::class::{Backend, Class};
-use crate::perf::constants::{Constants, Intervals, Key, Kind};
+use crate::perf::constants::{Constants, Ends, Intervals, Key, Kind};
 use crate::perf::deployment::Engine;
 use crate::units::significant;
 use std::fmt::Write;
@@ -35,24 +35,38 @@ pub fn fitted(constants: &Constants, problem: &Problem<'_>, source: &str, date: 
 /// The text of `intervals.toml`.
 pub fn intervals(intervals: &Intervals) -> String {
     let mut text = format!(
-        "# Written by `plan calibrate`; do not edit. Measured over predicted rates, 10 and 90 % of rows as fitted and\n\
-         # with their model or machine left out; a time to the first token counts as the rate of first tokens.\n\
-         # `extrapolated` is the power of the ratios where nothing alike was measured.\n\
+        "# Written by `plan calibrate`; do not edit. Measured over predicted rates, 10 and 90 % of rows: `met` as\n\
+         # fitted, `new_model` and `new_machine` with the model or the machine of each row left out of the fit. A time\n\
+         # to the first token counts as the rate of first tokens. `extrapolated` is the power of the ratios where\n\
+         # nothing of the same kind was measured.\n\
          source = {:?}\ndate = {:?}\nextrapolated = {}\n",
         intervals.source, intervals.date, intervals.extrapolated
     );
+    let ends = |ends: &Ends| format!("{{ low = {:.3}, high = {:.3} }}", ends.low, ends.high);
+    // Writing to a string cannot fail.
     for interval in &intervals.interval {
-        // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "\n[[interval]]\nregime = {:?}\nphase = {:?}\narchitecture = {:?}\nlow = {:.3}\nhigh = {:.3}\nrows = {}\n",
+            "\n[[interval]]\nregime = {:?}\nphase = {:?}\narchitecture = {:?}\n\
+             met = {}\nnew_model = {}\nnew_machine = {}\nrows = {}\n",
             interval.regime.word(),
             interval.phase.word(),
             interval.architecture.word(),
-            interval.low,
-            interval.high,
+            ends(&interval.met),
+            ends(&interval.new_model),
+            ends(&interval.new_machine),
             interval.rows,
         );
+    }
+    for met in &intervals.met {
+        let _ = writeln!(text, "\n[[met]]\nregime = {:?}\nmachines = [", met.regime.word());
+        for machine in &met.machines {
+            let _ = writeln!(text, "  {machine:?},");
+        }
+        let _ = writeln!(text, "]\n[met.models]");
+        for (name, shape) in &met.models {
+            let _ = writeln!(text, "{name:?} = {shape:?}");
+        }
     }
     text
 }

@@ -1,12 +1,14 @@
 //! `plan calibrate`: fit the factors of constants to measurements.
 
-use crate::calibrate::{Problem, fit, left_out, spread, write};
+use crate::calibrate::spread::{self, Residuals};
+use crate::calibrate::{Problem, fit, left_out, write};
 use crate::catalogue::decode::utf8_text;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::write_page_to;
 use crate::perf::Sources;
 use crate::perf::constants::Constants;
+use crate::perf::interval::Acquaintance;
 use crate::validate::Judged;
 use crate::validate::accuracy_page::{ConstantCount, Page};
 use crate::validate::headline::standings;
@@ -55,6 +57,8 @@ pub fn run(
 ) -> Result<Outcome, CliError> {
     let (rows, files) = read(args, catalogue)?;
     let base = base(args)?;
+    let own = base.intervals().clone();
+    let base = base.with_intervals(own.unit());
     let problem = Problem::new(&rows, &base);
     writeln!(
         progress,
@@ -73,11 +77,14 @@ pub fn run(
     let mut model = left_out(&problem, &base, &found, |row| &row.model);
     let mut machine = left_out(&problem, &base, &found, |row| &row.machine);
     let source = format!("plan calibrate over {} published speed measurements", problem.rows.len());
-    let own = fitted.intervals();
-    let new = spread::intervals(&[&as_fitted, &model, &machine], own, &source, &args.date);
-    for rows in [&mut as_fitted, &mut model, &mut machine] {
-        spread::respread(rows, own, &new);
-    }
+    let standings = spread::standings(problem.rows.iter().chain(&problem.rest).copied());
+    let residuals = Residuals { fitted: &as_fitted, model: &model, machine: &machine };
+    let new = spread::intervals(residuals, &standings, &own, (&source, &args.date));
+    let known = |model, machine| Acquaintance { model, machine };
+    spread::respread(&mut as_fitted, &standings, &new, known(true, true));
+    spread::respread(&mut model, &standings, &new, known(false, true));
+    spread::respread(&mut machine, &standings, &new, known(true, false));
+    let fitted = fitted.with_intervals(new);
     writeln!(out, "{} factors, {:.0} of them determined by rows", problem.parameters.len(), found.effective)?;
     write_standings(out, [&as_fitted, &model, &machine])?;
     if let Some(folder) = &args.rows {
@@ -88,7 +95,7 @@ pub fn run(
     if let Some(folder) = &args.output {
         let text = write::fitted(&fitted, &problem, &source, &args.date);
         write_text(&folder.join("fitted.toml"), &text)?;
-        write_text(&folder.join("intervals.toml"), &write::intervals(&new))?;
+        write_text(&folder.join("intervals.toml"), &write::intervals(fitted.intervals()))?;
     }
     if let Some(folder) = &args.page {
         // Rows without a prediction or in doubt took no part, but belong on the page.

@@ -9,7 +9,7 @@ use super::bound::Peaks;
 use super::collective::HandOver;
 use super::constants::{Basis, Lookup, Missing};
 use super::deployment::{Deployment, Engine};
-use super::interval::{Architecture, Regime, ratios};
+use super::interval::{Acquaintance, Architecture, Regime, ratios};
 use super::parts::Parts;
 use super::resolve::{Build, Sources};
 use super::serving::Overheads;
@@ -51,6 +51,8 @@ pub struct Estimator<'a> {
     lookups: Vec<Lookup>,
     traced: bool,
     notes: Vec<String>,
+    /// Whose residuals its intervals come from.
+    pub regime: Regime,
     pub(super) ratios: [(f64, f64); Phase::ALL.len()],
     pub(super) peaks: Peaks,
     pub(super) server: Option<Overheads>,
@@ -70,6 +72,9 @@ impl<'a> Estimator<'a> {
         let server = build.overheads()?;
         let moe = deployment.model.spec.is_moe();
         let architecture = if moe { Architecture::Moe } else { Architecture::Dense };
+        let regime = Regime::of(deployment, server.is_some());
+        let intervals = sources.constants.intervals();
+        let acquaintance = Acquaintance::of(deployment, regime, &intervals.met);
         let local_server = deployment.engine == Engine::Vllm && server.is_none();
         let api = if local_server { build.whole("server_latency")? * 1e-6 } else { 0.0 };
         Ok(Self {
@@ -83,12 +88,9 @@ impl<'a> Estimator<'a> {
             confidence: build.confidence(),
             lookups: build.lookups(),
             traced: sources.traced,
-            notes: build.all_notes(),
-            ratios: ratios(
-                sources.constants,
-                (Regime::of(deployment, server.is_some()), architecture),
-                build.confidence(),
-            ),
+            notes: build.all_notes().into_iter().chain(acquaintance.note(deployment, regime)).collect(),
+            regime,
+            ratios: ratios(intervals, (regime, architecture), acquaintance, build.confidence()),
             peaks: Peaks::of(deployment),
             server,
             api,

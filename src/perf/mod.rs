@@ -16,7 +16,7 @@ pub mod estimator;
 mod experts;
 mod gemm;
 pub mod ground;
-mod interval;
+pub mod interval;
 mod local;
 mod mixer;
 mod offload;

@@ -343,15 +343,22 @@ fn what_is_not_known_is_said() {
 }
 
 #[test]
-fn unseen_devices_widen_the_interval() {
-    let seen = Case { version: Some("2024-05"), ..Case::local("llama-3.1-8b", "q4_k_m", "rtx-4090") };
-    let unseen = Case::local("llama-3.1-8b", "q4_k_m", "rx-9070-xt");
+fn strangers_widen_the_interval_and_are_named() {
+    let seen = Case::local("llama-3.1-8b", "q4_k_m", "rtx-4090");
+    let device = Case::local("llama-3.1-8b", "q4_k_m", "rx-9070-xt");
+    let model = Case::local("olmo-3-32b", "q4_k_m", "rtx-4090");
+    let both = Case::local("olmo-3-32b", "q4_k_m", "rx-9070-xt");
     let width = |case: &Case| {
         let (low, high) = case.estimator().ratios(Phase::Decode);
-        high - low
+        high / low
     };
-    assert!(width(&unseen) > 1.4 * width(&seen));
-    assert!(seen.estimator().confidence() > unseen.estimator().confidence());
+    assert!(width(&model) >= width(&seen) && width(&both) > width(&model));
+    assert!(width(&device) > 1.1 * width(&seen) && width(&both) >= width(&device));
+    let named = |case: &Case, name: &str| case.estimator().notes().iter().any(|note| note.contains(name));
+    assert!(
+        named(&device, "no measurement of rx-9070-xt") && named(&both, "Olmo-3-32B-Think and rx-9070-xt")
+    );
+    assert!(!named(&seen, "no measurement of"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::catalogue::hardware::Accelerator;
 use crate::catalogue::store::Catalogue;
 use crate::fact::Estimate;
 use crate::perf::constants::Lookup;
+use crate::perf::interval::{self, Architecture, Regime};
 use crate::perf::{Demand, Estimator, Phase, Pool, Serving, Sources};
 use crate::units::Bandwidth;
 
@@ -189,6 +190,21 @@ fn observation(
     })
 }
 
+/// Where the residual of a row belongs, and whom it makes known there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The regime.
+    pub regime: Regime,
+    /// What is predicted.
+    pub phase: Phase,
+    /// Of which models.
+    pub architecture: Architecture,
+    /// The machine as [`interval::devices`] knows it.
+    pub machine: String,
+    /// The model: a name and its [`interval::shape`].
+    pub model: (String, Vec<u64>),
+}
+
 /// A row: what it asks and what was measured.
 pub struct Observation {
     /// Id of the row.
@@ -227,6 +243,27 @@ impl Observation {
         let sources = Sources { backend: question.backend, traced: true, ..sources };
         let deployment = question.deployment();
         Estimator::new(&deployment, sources).map_or_else(|_| Vec::new(), |e| e.lookups().to_vec())
+    }
+
+    /// Where its residual belongs, and whom it makes known there; none for rows in doubt.
+    pub fn standing(&self) -> Option<Standing> {
+        let question = self.question.as_ref().ok().filter(|_| self.facts.is_sound())?;
+        let deployment = question.deployment();
+        let sources = Sources { backend: question.backend, ..Sources::shipped() };
+        let regime = Estimator::new(&deployment, sources).ok()?.regime;
+        let spec = &deployment.model.spec;
+        Some(Standing {
+            regime,
+            phase: match (self.facts.figure, self.facts.serving) {
+                (Figure::Tpot, _) => Phase::Decode,
+                (Figure::Throughput, _) => Phase::Throughput,
+                (Figure::Ttft, true) => Phase::FirstToken,
+                (Figure::Ttft, false) => Phase::Prefill,
+            },
+            architecture: if spec.is_moe() { Architecture::Moe } else { Architecture::Dense },
+            machine: interval::devices(&deployment, regime),
+            model: (spec.id.clone(), interval::shape(spec)),
+        })
     }
 
     /// The row with its prediction.

@@ -265,12 +265,36 @@ table! {
         pub phase: Phase,
         /// For which models.
         pub architecture: Architecture,
+        /// Where rows of the model and of the machine took part in the fit.
+        pub met: Ends,
+        /// Where no row of the model did.
+        pub new_model: Ends,
+        /// Where no row of the machine did.
+        pub new_machine: Ends,
+        /// Measured rows behind it; with few it is mostly its parent.
+        pub rows: u64,
+    }
+}
+
+table! {
+    /// The ends of an interval.
+    pub struct Ends ("ends of an interval") {
         /// Ten per cent lie below.
         pub low: f64,
         /// Ten per cent lie above.
         pub high: f64,
-        /// Measured rows behind it; with few it is mostly its parent.
-        pub rows: u64,
+    }
+}
+
+table! {
+    /// Whose rows took part in the fit, in a regime.
+    pub struct Met ("what was measured") {
+        /// The regime.
+        pub regime: Regime,
+        /// Accelerators; where the processor works, the processor, after the accelerator beside it.
+        pub machines: Vec<String>,
+        /// Models by the layers, width, vocabulary and routed experts they are known by.
+        pub models: BTreeMap<String, Vec<u64>>,
     }
 }
 
@@ -285,6 +309,28 @@ table! {
         pub extrapolated: f64,
         /// The intervals.
         pub interval: Vec<Interval>,
+        /// Whose rows took part.
+        pub met: Vec<Met>,
+    }
+}
+
+impl Intervals {
+    /// Every interval from 1/e to e, to learn by which power others would be raised.
+    #[must_use]
+    pub fn unit(&self) -> Self {
+        let ends = Ends { low: std::f64::consts::E.recip(), high: std::f64::consts::E };
+        let unit = |i: &Interval| Interval {
+            met: ends.clone(),
+            new_model: ends.clone(),
+            new_machine: ends.clone(),
+            ..i.clone()
+        };
+        Self { interval: self.interval.iter().map(unit).collect(), met: Vec::new(), ..self.clone() }
+    }
+
+    /// The interval of a rate in a regime.
+    pub fn of(&self, regime: Regime, phase: Phase, architecture: Architecture) -> Option<&Interval> {
+        self.interval.iter().find(|i| (i.regime, i.phase, i.architecture) == (regime, phase, architecture))
     }
 }
 
@@ -368,12 +414,6 @@ impl Constants {
         self.tuned.iter().any(|tuned| tuned == family)
     }
 
-    /// The interval of a rate in a regime, measured over predicted.
-    pub fn interval(&self, regime: Regime, phase: Phase, architecture: Architecture) -> (f64, f64) {
-        let is = |i: &&Interval| (i.regime, i.phase, i.architecture) == (regime, phase, architecture);
-        self.intervals.interval.iter().find(is).map_or((0.5, 2.0), |interval| (interval.low, interval.high))
-    }
-
     /// The intervals.
     pub const fn intervals(&self) -> &Intervals {
         &self.intervals
@@ -392,11 +432,6 @@ impl Constants {
     pub fn with_intervals(mut self, intervals: Intervals) -> Self {
         self.intervals = intervals;
         self
-    }
-
-    /// How much wider an interval is where nothing alike was measured.
-    pub const fn extrapolated(&self) -> f64 {
-        self.intervals.extrapolated
     }
 
     /// The newest year that was measured.

@@ -25,7 +25,8 @@ mod kind;
 mod origin;
 
 pub use files::{
-    Axis, Constants, Factor, Interval, Intervals, Key, Level, Module, ModuleFamily, Point, constants,
+    Axis, Constants, Ends, Factor, Interval, Intervals, Key, Level, Met, Module, ModuleFamily, Point,
+    constants,
 };
 pub use kind::Kind;
 pub use origin::{Provenance, Subject};
