@@ -17,7 +17,7 @@ fn request(models: Models, rig: &str, catalogue: &Catalogue) -> Request {
     Request {
         models,
         machine: hardware(rig, catalogue).expect("the rig of a bench is in the catalogue"),
-        workload: Workload { context: 32_768, prompt: 4096, output: 1024, users: 1 },
+        workload: Workload { context: 32_768, prompt: 4096, output: 1024, users: 1, drafting: None },
         limits: Limits::default(),
         objective: Objective::Balanced,
         operators: None,
@@ -73,7 +73,7 @@ fn one_frontier(bencher: divan::Bencher, (model, rig): (&str, &str)) {
     let spec = catalogue.model(model).expect("the model of a bench is in the catalogue").value;
     let mut request = request(Models::One(Box::new((*spec).clone())), rig, &catalogue);
     request.workload.context = 9216;
-    let sweep = Sweep { input: 8192, cached: 0, output: 1024, users_max: None, draft: 0, acceptance: None };
+    let sweep = Sweep { input: 8192, cached: 0, output: 1024, users_max: None };
     bencher.bench(|| frontier(&request, &sweep, &catalogue));
 }
 

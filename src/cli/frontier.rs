@@ -2,6 +2,7 @@
 
 use crate::arithmetic::kv::KvFormat;
 use crate::catalogue::store::Catalogue;
+use crate::cli::drafts::DraftArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::operators::OperatorsArgs;
 use crate::cli::question::{LoadArgs, request, token_count};
@@ -49,12 +50,9 @@ pub struct FrontierArgs {
     /// Sweep only these engines
     #[arg(long, value_name = "ENGINE", value_delimiter = ',')]
     pub engine: Vec<Engine>,
-    /// Tokens drafted ahead by the model's own prediction layer
-    #[arg(long, value_name = "TOKENS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=16))]
-    pub draft: u64,
-    /// Chance that a drafted token is accepted, 0 to 1 [default: that of random prompts]
-    #[arg(long, value_name = "SHARE", requires = "draft", value_parser = chance)]
-    pub acceptance: Option<f64>,
+    /// Speculative decoding.
+    #[command(flatten)]
+    pub draft: DraftArgs,
     /// Show every load, not only the front
     #[arg(long)]
     pub all: bool,
@@ -71,14 +69,6 @@ fn cached_count(text: &str) -> Result<u64, String> {
     parse_tokens(text).map_err(|error| error.to_string())
 }
 
-/// Reads a chance.
-fn chance(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(chance) if (0.0..=1.0).contains(&chance) => Ok(chance),
-        Ok(_) | Err(_) => Err("a chance lies between 0 and 1".to_owned()),
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -91,6 +81,7 @@ pub fn run(
 ) -> Result<Outcome, CliError> {
     let load = LoadArgs {
         operators: args.operators.clone(),
+        draft: args.draft.clone(),
         context: Some(args.context.unwrap_or_else(|| args.input.saturating_add(args.output))),
         prompt: Some(args.input),
         output: Some(args.output),
@@ -106,14 +97,8 @@ pub fn run(
         objective: Objective::Balanced,
     };
     let request = request(Some(&args.model), None, args.hw.as_deref(), &load, catalogue)?;
-    let sweep = Sweep {
-        input: args.input,
-        cached: args.cached,
-        output: args.output,
-        users_max: args.users_max,
-        draft: args.draft,
-        acceptance: args.acceptance,
-    };
+    let sweep =
+        Sweep { input: args.input, cached: args.cached, output: args.output, users_max: args.users_max };
     let frontier = plan::frontier(&request, &sweep, catalogue)?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &frontier).map_err(std::io::Error::from)?;

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod calibrate;
 pub mod detect;
+pub mod drafts;
 pub mod error;
 pub mod explain;
 pub mod fit;

@@ -2,6 +2,7 @@
 
 use crate::arithmetic::kv::KvFormat;
 use crate::catalogue::store::Catalogue;
+use crate::cli::drafts::DraftArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::operators::OperatorsArgs;
 use crate::cli::resolve::{coarse_model, resolve_hardware, resolve_model, this_machine};
@@ -57,6 +58,9 @@ pub struct LoadArgs {
     /// Sessions served at the same time
     #[arg(long, short, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub users: u64,
+    /// Speculative decoding.
+    #[command(flatten)]
+    pub draft: DraftArgs,
     /// Consider only these weight formats, such as native, fp8, q4_k_m
     #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
     pub format: Vec<String>,
@@ -209,5 +213,5 @@ fn workload(load: &LoadArgs, models: &Models) -> Workload {
     let output = load.output.unwrap_or_else(|| DEFAULT_OUTPUT.min(context.div_ceil(4)));
     let prompt =
         load.prompt.unwrap_or_else(|| DEFAULT_PROMPT.min(context.saturating_sub(output).div_ceil(2)).max(1));
-    Workload { context, prompt, output, users: load.users }
+    Workload { context, prompt, output, users: load.users, drafting: load.draft.drafting() }
 }

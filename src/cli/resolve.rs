@@ -70,6 +70,9 @@ impl From<PlanError> for CliError {
             PlanError::AllCached { input, .. } => {
                 Self::usage(message, Some(format!("ask for --cached {} or less", input - 1)))
             }
+            PlanError::NoPrediction { .. } => {
+                Self::usage(message, Some("ask for --draft eagle3 or ngram".to_owned()))
+            }
             PlanError::OneModel => Self::usage(message, Some("name one with --model".to_owned())),
             PlanError::File(bad) => Self::from(bad),
             PlanError::Lookup(error) => Self::from(error),

@@ -6,6 +6,7 @@ use crate::arithmetic::kv::KvFormat;
 use crate::arithmetic::weights::Weights;
 use crate::catalogue::machine::{DeviceGroup, Host, Machine};
 use crate::catalogue::model::ModelSpec;
+use crate::perf::drafts::Method;
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -129,6 +130,9 @@ pub struct Batching {
     pub context: u64,
     /// Whether attention is computed in tiles without storing all scores.
     pub flash_attention: bool,
+    /// Who drafts tokens ahead, if anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<Method>,
 }
 
 /// One deployment, fully decided.

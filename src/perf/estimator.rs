@@ -9,6 +9,7 @@ use super::bound::Peaks;
 use super::collective::HandOver;
 use super::constants::{Basis, Lookup, Missing};
 use super::deployment::{Deployment, Engine};
+use super::drafts::{Draft, drafts};
 use super::interval::{Acquaintance, Architecture, Regime, ratios};
 use super::parts::Parts;
 use super::resolve::{Build, Sources};
@@ -38,13 +39,14 @@ impl From<Missing> for Unpredictable {
 #[derive(Clone, Debug)]
 pub struct Estimator<'a> {
     stages: Vec<Stage<'a>>,
+    /// One pass of who drafts, where that has layers.
+    drafter: Option<Stage<'a>>,
     hand_over: Option<HandOver>,
     /// Exponent of the gain of a layer split in prefill.
     pipeline: f64,
     /// Bytes of the activations of one token.
     row: f64,
     chunk: u64,
-    layers: f64,
     /// Groups of attention that step together.
     pub(super) groups: u64,
     confidence: Confidence,
@@ -68,6 +70,7 @@ impl<'a> Estimator<'a> {
     pub fn new(deployment: &Deployment<'a>, sources: Sources<'_>) -> Result<Self, Unpredictable> {
         let mut build = Build::new(deployment, sources);
         let stages = build.stages()?;
+        let drafter = build.drafter()?;
         let hand_over = build.hand_over(&stages)?;
         let server = build.overheads()?;
         let moe = deployment.model.spec.is_moe();
@@ -82,9 +85,9 @@ impl<'a> Estimator<'a> {
             pipeline: if stages.len() > 1 { build.whole("pipeline_exponent")? } else { 1.0 },
             row: deployment.model.spec.hidden.get() as f64 * 2.0,
             chunk: deployment.batching.chunk.max(1),
-            layers: f64::from(deployment.model.spec.layer_count()),
             groups: u64::from(deployment.placement.dp.max(1)),
             stages,
+            drafter,
             confidence: build.confidence(),
             lookups: build.lookups(),
             traced: sources.traced,
@@ -145,6 +148,36 @@ impl<'a> Estimator<'a> {
         let slowest = slowest.fold(0.0, f64::max);
         let hop = self.hand_over.as_ref().map_or(0.0, |hop| hop.cost(self.row * share.total()).time);
         (slowest + hop) * stages
+    }
+
+    /// Time between tokens of each of `sequences`: of a plain step, or of one that verifies a draft,
+    /// with the drafting, over the tokens it yields.
+    pub fn token_time(&self, sequences: f64, depth: u64, draft: Option<Draft>) -> Seconds {
+        let Some(draft) = draft else { return self.decode_period(sequences, depth) };
+        let [verify, drafting] = self.drafted_step(sequences, depth, &draft);
+        (verify + drafting) / draft.accepted.likely.max(1.0)
+    }
+
+    /// The parts of a step that verifies `drafted` tokens of each of `sequences`; a plain step if none.
+    pub fn verify(&self, sequences: u64, depth: u64, drafted: u64) -> StepTime {
+        let mut parts = Parts::listed();
+        let rows = Rows { sequences: sequences.max(1) as f64, each: (drafted + 1) as f64 };
+        self.decode_into(rows, depth, &mut parts);
+        parts.finish()
+    }
+
+    /// A step that verifies a draft: every sequence brings its last token and the drafted ones, so that
+    /// experts, products and output matrix meet them all while the cache is read once. And the passes
+    /// of the drafter before it, one for each token.
+    pub fn drafted_step(&self, sequences: f64, depth: u64, draft: &Draft) -> [Seconds; 2] {
+        let drafted = draft.tokens as f64;
+        let verify = self.period(Rows { sequences, each: drafted + 1.0 }, depth);
+        let drafting = self.drafter.as_ref().map_or(0.0, |drafter| {
+            let mut parts = Parts::default();
+            drafter.decode(Rows::single(sequences), depth, &mut parts);
+            drafted * (parts.total() + drafts().pass)
+        });
+        [verify, drafting].map(Seconds::new)
     }
 
     /// One prefill step of `new` tokens for each of `sequences` after `depth`, seconds.
@@ -314,11 +347,6 @@ impl<'a> Estimator<'a> {
     /// Prompt tokens of a step in one group of attention.
     pub(super) const fn chunk(&self) -> u64 {
         self.chunk
-    }
-
-    /// Layers of the model.
-    pub(super) const fn layers(&self) -> f64 {
-        self.layers
     }
 
     /// Prompt tokens of a step over all groups.

@@ -69,13 +69,10 @@ impl Mixer<'_> {
 /// The mixers of a range of layers, equal ones together.
 pub(super) fn mixers<'a>(deployment: &Deployment<'a>, range: &Range<u32>) -> Vec<Mixer<'a>> {
     let spec = &deployment.model.spec;
-    let placement = deployment.placement;
-    let tp = f64::from(placement.tp);
     let mut list: Vec<Mixer<'a>> = Vec::new();
     for group in &spec.layers {
         let layers = within(&group.at, range);
         for block in group.blocks.iter().filter_map(|name| spec.block.get(name)) {
-            let Some((heads, head)) = heads(block) else { continue };
             if layers == 0.0 {
                 continue;
             }
@@ -83,25 +80,30 @@ pub(super) fn mixers<'a>(deployment: &Deployment<'a>, range: &Range<u32>) -> Vec
                 known.layers += layers;
                 continue;
             }
-            let (mut cached, mut state) = (Vec::new(), 0.0);
-            for component in read_components(block, spec.hidden.get()) {
-                let ways = tp.min(component.heads as f64) * f64::from(placement.cp.max(1));
-                let bytes = bytes_per_entry(&component, deployment.kv).get() / ways;
-                match component.content {
-                    Content::State | Content::Conv | Content::Pending => state += bytes,
-                    Content::KeyValue
-                    | Content::Latent { .. }
-                    | Content::Shared { .. }
-                    | Content::IndexKey => {
-                        cached.push(Cached { component, bytes });
-                    }
-                }
-            }
-            let share = 1.0 / tp.min(heads);
-            list.push(Mixer { block, layers, head, cached, state, share, heads: heads * share });
+            list.extend(mixer(deployment, block, layers));
         }
     }
     list
+}
+
+/// A block in so many layers; none if it does not mix tokens.
+pub(super) fn mixer<'a>(deployment: &Deployment<'a>, block: &'a Block, layers: f64) -> Option<Mixer<'a>> {
+    let (heads, head) = heads(block)?;
+    let placement = deployment.placement;
+    let tp = f64::from(placement.tp);
+    let (mut cached, mut state) = (Vec::new(), 0.0);
+    for component in read_components(block, deployment.model.spec.hidden.get()) {
+        let ways = tp.min(component.heads as f64) * f64::from(placement.cp.max(1));
+        let bytes = bytes_per_entry(&component, deployment.kv).get() / ways;
+        match component.content {
+            Content::State | Content::Conv | Content::Pending => state += bytes,
+            Content::KeyValue | Content::Latent { .. } | Content::Shared { .. } | Content::IndexKey => {
+                cached.push(Cached { component, bytes });
+            }
+        }
+    }
+    let share = 1.0 / tp.min(heads);
+    Some(Mixer { block, layers, head, cached, state, share, heads: heads * share })
 }
 
 /// Query heads and the kind of their width; none for blocks that do not mix tokens.

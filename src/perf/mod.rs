@@ -12,6 +12,7 @@ mod collective;
 pub mod constants;
 mod cpu;
 pub mod deployment;
+pub mod drafts;
 pub mod estimator;
 mod experts;
 mod gemm;
@@ -37,7 +38,8 @@ mod tests;
 pub mod time;
 mod version;
 
+pub use drafts::{Draft, Drafting};
 pub use estimator::{Estimator, Phase, Unpredictable};
 pub use interval::{Architecture, Regime};
 pub use resolve::Sources;
-pub use serving::{Demand, Draft, Lengths, Pool, Serving};
+pub use serving::{Demand, Lengths, Pool, Serving};

@@ -5,7 +5,7 @@
 //! outputs (of the first matrix of a pair) or inputs (of the second); matrices of key-value heads
 //! stop dividing at their number; experts are divided over all ranks of a stage.
 
-use super::mixer::{Mixer, mixers};
+use super::mixer::{Mixer, mixer, mixers};
 use crate::arithmetic::inventory::Place;
 use crate::arithmetic::tensor::{Role, Shard};
 use crate::arithmetic::weights::Entry;
@@ -89,6 +89,11 @@ pub(super) struct ExpertLoad {
 }
 
 impl ExpertLoad {
+    /// The same in so many layers on the device and in host memory.
+    const fn met(self, layers: f64, host_layers: f64) -> Self {
+        Self { layers, host_layers, ..self }
+    }
+
     /// Distinct experts that so many tokens touch, each token choosing uniformly.
     pub(super) fn distinct(&self, tokens: f64) -> f64 {
         distinct(self.count, self.active, tokens)
@@ -149,6 +154,48 @@ impl<'a> Load<'a> {
             vectors,
             hyper_layers,
         }
+    }
+
+    /// One pass of a prediction layer: its blocks, what joins it to the model, and the output matrix,
+    /// its own or that of the model. None where the model has no such layer.
+    pub(super) fn of_prediction(deployment: &Deployment<'a>) -> Option<Self> {
+        let spec = &deployment.model.spec;
+        let mtp = spec.mtp.as_ref()?;
+        let tp = f64::from(deployment.placement.tp);
+        let (mut products, mut vectors) = (Vec::new(), 0.0);
+        for entry in &deployment.weights.entries {
+            let met = match entry.place {
+                // Its copy of the embedding is looked up row by row.
+                Place::Prediction(_) => entry.tensor.role != Role::Embedding,
+                Place::Output => !mtp.own_head,
+                Place::Input => !mtp.own_head && spec.tied_embeddings,
+                Place::Layers(_) | Place::Tower | Place::Lookup => false,
+            };
+            if !met || entry.tensor.shard == Shard::Expert {
+                continue;
+            }
+            match entry.tensor.role {
+                Role::Vector if entry.tensor.copies > 1 => {}
+                Role::Vector => vectors += entry.each.get(),
+                Role::RouteTable | Role::LookupTable | Role::Tower => {}
+                _ => add_product(&mut products, entry, 1.0, tp),
+            }
+        }
+        let blocks = || mtp.blocks.iter().filter_map(|name| spec.block.get(name));
+        let routed = blocks().filter_map(|block| match block {
+            Block::Experts(experts) => Some(experts),
+            _ => None,
+        });
+        let share = |place: &Place| f64::from(u8::from(matches!(place, Place::Prediction(_))));
+        Some(Self {
+            hidden: spec.hidden.get(),
+            layers: 1.0,
+            products,
+            experts: routed.map(|experts| shape(deployment, experts, share).met(1.0, 0.0)).collect(),
+            mixers: blocks().filter_map(|block| mixer(deployment, block, 1.0)).collect(),
+            vectors,
+            hyper_layers: blocks().filter(|block| matches!(block, Block::Hyper(_))).count() as f64,
+        })
     }
 
     /// Layers with routed experts.
@@ -318,16 +365,25 @@ fn expert_load(
     if here.is_empty() {
         return None;
     }
+    let share = |place: &Place| match place {
+        Place::Layers(at) => common(at, &here) / here.len() as f64,
+        Place::Input | Place::Output | Place::Prediction(_) | Place::Tower | Place::Lookup => 0.0,
+    };
+    let host = common(&LayerSet::new(on_host.to_vec()), &here);
+    Some(shape(deployment, experts, share).met(here.len() as f64 - host, host))
+}
+
+/// Experts of one shape, in no layer yet; `share` is the part of those layers a place holds weights of.
+fn shape(deployment: &Deployment<'_>, experts: &Experts, share: impl Fn(&Place) -> f64) -> ExpertLoad {
     let count = experts.count.get();
     let (mut weights, mut bytes, mut largest) = (0.0, 0.0, 0.0);
     let (mut kind, mut stored) = (Kind::Bf16, "bf16");
     for entry in &deployment.weights.entries {
-        let (Place::Layers(at), true) = (&entry.place, entry.tensor.copies == count) else { continue };
         let is_bias = entry.tensor.role == Role::Vector;
-        if entry.tensor.shard != Shard::Expert && !is_bias {
+        if entry.tensor.copies != count || (entry.tensor.shard != Shard::Expert && !is_bias) {
             continue;
         }
-        let share = common(at, &here) / here.len() as f64;
+        let share = share(&entry.place);
         let each = entry.each.get() / count as f64 * share;
         bytes += each;
         weights += (entry.tensor.rows * entry.tensor.cols) as f64 * share;
@@ -335,10 +391,9 @@ fn expert_load(
             (largest, kind, stored) = (each, Kind::of(entry.stored), entry.stored.name);
         }
     }
-    let host = common(&LayerSet::new(on_host.to_vec()), &here);
-    Some(ExpertLoad {
-        layers: here.len() as f64 - host,
-        host_layers: host,
+    ExpertLoad {
+        layers: 0.0,
+        host_layers: 0.0,
         count: count as f64,
         active: experts.working(),
         weights,
@@ -347,7 +402,7 @@ fn expert_load(
         width: experts.width.get() as f64,
         kind,
         stored,
-    })
+    }
 }
 
 #[cfg(test)]

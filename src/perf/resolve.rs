@@ -5,7 +5,8 @@ use super::collective::{AllReduce, HandOver};
 use super::constants::Basis;
 use super::constants::{Asked, Constants, Fetch, Lookup, Missing, constants};
 use super::cpu::{CpuStage, Processor};
-use super::deployment::{Deployment, Engine, Offload};
+use super::deployment::{Deployment, Engine, Offload, Stage as StagePart};
+use super::drafts::Method;
 use super::local::{LocalStage, matrix_peak, serves_locally};
 use super::offload::HostExperts;
 use super::operators::{Operators, StageTables};
@@ -184,34 +185,61 @@ impl<'d, 'a> Build<'d, 'a> {
         }
         for (index, part) in deployment.stages.iter().enumerate() {
             let load = Load::of(deployment, &part.layers, index + 1 == deployment.stages.len());
-            let group = deployment.device_group(part);
-            let mut fetch = self.fetch(Class::of(&group.accelerator));
-            let stage = if self.is_server() {
-                let (machine, placement) = (deployment.machine, deployment.placement);
-                let operators = self.sources.operators;
-                let tables = operators.and_then(|operators| StageTables::of(operators, deployment, group));
-                let name = tables.as_ref().map(|tables| tables.name().to_owned());
-                let stage = ServerStage::new(
-                    load,
-                    machine,
-                    group,
-                    placement,
-                    deployment.kv,
-                    &mut fetch,
-                    (self.sources.constants.is_tuned(&deployment.model.spec.family), tables),
-                )?;
-                if operators.is_some() {
-                    let from = name.as_deref().zip(stage.tabled(deployment.batching.chunk));
-                    self.tables_note(&group.accelerator.name, from);
-                }
-                Stage::Server(Box::new(stage))
-            } else {
-                Stage::Local(Box::new(self.local(load, group, &mut fetch, chunk)?))
-            };
-            self.close(&fetch);
-            stages.push(stage);
+            stages.push(self.on_device(load, part, chunk)?);
         }
         Ok(stages)
+    }
+
+    /// The stage of one pass of a drafter with layers: a prediction layer of the model, or for one that
+    /// was trained beside it a layer like its last; on the devices that hold the output matrix.
+    pub(super) fn drafter(&mut self) -> Result<Option<Stage<'a>>, Missing> {
+        let deployment = self.deployment;
+        let chunk = deployment.batching.chunk.max(1) as f64;
+        let load = match deployment.batching.draft {
+            None | Some(Method::Ngram) => None,
+            Some(Method::Mtp) => Load::of_prediction(deployment),
+            Some(Method::Eagle3) => {
+                let layers = deployment.model.spec.layer_count();
+                Some(Load::of(deployment, &(layers.saturating_sub(1)..layers), true))
+            }
+        };
+        let Some(load) = load else { return Ok(None) };
+        if let Some(part) = deployment.stages.last() {
+            return self.on_device(load, part, chunk).map(Some);
+        }
+        let stage = CpuStage::new(load, self.processor()?, chunk)?;
+        Ok(Some(Stage::Processor(Box::new(stage))))
+    }
+
+    /// A load on the devices of a part.
+    fn on_device(&mut self, load: Load<'a>, part: &StagePart, chunk: f64) -> Result<Stage<'a>, Missing> {
+        let deployment = self.deployment;
+        let group = deployment.device_group(part);
+        let mut fetch = self.fetch(Class::of(&group.accelerator));
+        let stage = if self.is_server() {
+            let (machine, placement) = (deployment.machine, deployment.placement);
+            let operators = self.sources.operators;
+            let tables = operators.and_then(|operators| StageTables::of(operators, deployment, group));
+            let name = tables.as_ref().map(|tables| tables.name().to_owned());
+            let stage = ServerStage::new(
+                load,
+                machine,
+                group,
+                placement,
+                deployment.kv,
+                &mut fetch,
+                (self.sources.constants.is_tuned(&deployment.model.spec.family), tables),
+            )?;
+            if operators.is_some() {
+                let from = name.as_deref().zip(stage.tabled(deployment.batching.chunk));
+                self.tables_note(&group.accelerator.name, from);
+            }
+            Stage::Server(Box::new(stage))
+        } else {
+            Stage::Local(Box::new(self.local(load, group, &mut fetch, chunk)?))
+        };
+        self.close(&fetch);
+        Ok(stage)
     }
 
     /// Says once what came from operator tables and what did not.

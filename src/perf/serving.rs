@@ -6,8 +6,8 @@
 
 use super::closed_loop::{self, Grid, Load, Offline, Outcome, Policy, Pools, StepTimes, steady};
 use super::constants::{Fetch, Missing};
+use super::drafts::Draft;
 use super::estimator::Estimator;
-use super::stage::Rows;
 use super::time::Limit;
 use crate::units::{Seconds, TokenRate};
 
@@ -68,33 +68,6 @@ pub struct Demand {
     pub poll: u64,
 }
 
-/// Tokens drafted and verified in one step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Draft {
-    /// Tokens drafted.
-    pub tokens: u64,
-    /// Tokens a step yields on average: 1 and those accepted.
-    pub accepted: f64,
-}
-
-impl Draft {
-    /// Drafts of a model's own prediction layer on random prompts, as serving sweeps draw them: the
-    /// first token is accepted in 80 % of cases and each further one 0.88 times as often (1.80, 2.36,
-    /// 2.71 tokens per step for 1, 2, 3 drafted).
-    pub fn of_random_prompts(tokens: u64) -> Self {
-        let (mut chance, mut all, mut accepted) = (0.80, 1.0, 1.0);
-        for _ in 0..tokens {
-            all *= chance;
-            accepted += all;
-            chance *= 0.88;
-        }
-        Self { tokens, accepted }
-    }
-}
-
-/// Host time of each drafted token beside the layer that drafts it, seconds.
-const DRAFT_HOST: f64 = 2e-4;
-
 /// Speed of a deployment under load, per replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Serving {
@@ -141,15 +114,7 @@ impl Steps<'_, '_> {
 
 impl StepTimes for Steps<'_, '_> {
     fn decode(&self, sequences: f64) -> f64 {
-        let step = |each| self.estimator.period(Rows { sequences, each }, self.depth());
-        match self.demand.draft {
-            None => step(1.0),
-            Some(draft) => {
-                let drafted = draft.tokens as f64;
-                let drafting = drafted * (step(1.0) / self.estimator.layers() + DRAFT_HOST);
-                (step(drafted + 1.0) + drafting) / draft.accepted.max(1.0)
-            }
-        }
+        self.estimator.token_time(sequences, self.depth(), self.demand.draft).get()
     }
 
     fn prefill(&self, tokens: f64) -> f64 {

@@ -1,8 +1,10 @@
 //! Laws every estimate obeys, and steps worked out by hand.
 
 use super::deployment::{Batching, Deployment, Engine, Model, Offload, Placement, Stage};
-use super::time::Shape;
-use super::{Demand, Estimator, Lengths, Phase, Sources};
+use super::drafts::Method;
+use super::ops::Load;
+use super::time::{Shape, StepTime};
+use super::{Demand, Draft, Estimator, Lengths, Phase, Sources};
 use crate::arithmetic::cache::components;
 use crate::arithmetic::inventory::Inventory;
 use crate::arithmetic::kv::KvFormat;
@@ -11,6 +13,7 @@ use crate::arithmetic::weights::Weights;
 use crate::catalogue::hardware_flag::hardware;
 use crate::catalogue::machine::Machine;
 use crate::catalogue::store::Catalogue;
+use crate::fact::Estimate;
 use crate::units::{Bandwidth, Bytes};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -80,7 +83,13 @@ impl Case {
             stages: (0..pp)
                 .map(|stage| Stage { group: 0, layers: layers * stage / pp..layers * (stage + 1) / pp })
                 .collect(),
-            batching: Batching { chunk: self.chunk, sequences: 1, context: 131_072, flash_attention: true },
+            batching: Batching {
+                chunk: self.chunk,
+                sequences: 1,
+                context: 131_072,
+                flash_attention: true,
+                draft: None,
+            },
         }
     }
 
@@ -306,6 +315,70 @@ fn all_reduce_by_hand() {
     let step = case.estimator().step(Shape { sequences: 1, new: 8192, depth: 0 });
     let part = step.parts.iter().find(|part| part.label == "all-reduce").unwrap();
     assert!(off(part.time.in_ms(), 0.9 * 2.0 * 61.0) < 0.25, "{part:?}");
+}
+
+/// Verifying 3 drafted tokens of 8 sequences meets as many rows as decoding 32 sequences, so that it
+/// touches as many experts and multiplies as much; the cache it reads is that of 8.
+#[test]
+fn verifying_a_draft_touches_more_experts_and_reads_the_cache_once() {
+    for case in Case::all() {
+        let estimator = case.estimator();
+        let (verify, wide, narrow) =
+            (estimator.verify(8, 2000, 3), estimator.decode(32, 2000), estimator.decode(8, 2000));
+        let bytes = |step: &StepTime, label: &str| {
+            let parts = step.parts.iter().filter(|part| part.label.contains(label));
+            parts.map(|part| part.bytes.get()).sum::<f64>()
+        };
+        let id = &case.model.spec.id;
+        for label in ["experts", "output matrix", "always-on weights", "dense feed-forward"] {
+            assert!((bytes(&verify, label) - bytes(&wide, label)).abs() < 1.0, "{id}: {label}");
+        }
+        let grows = bytes(&verify, "experts") > bytes(&narrow, "experts");
+        assert!(grows || !case.model.spec.is_moe(), "{id}");
+        for label in ["cache", "state"] {
+            assert!((bytes(&verify, label) - bytes(&narrow, label)).abs() < 1.0, "{id}: {label}");
+        }
+    }
+}
+
+/// One pass of R1's prediction layer on one rank multiplies by attention 187 105 280, shared expert
+/// 3·7168·2048, router 7168·256, join 2·7168² and output matrix 129280·7168, and holds 256 experts of
+/// 3·7168·2048; a sequence of 1000 tokens reads 576 elements of each in 16 bit.
+#[test]
+fn a_pass_of_a_prediction_layer_by_hand() {
+    let case = Case::new("deepseek-r1", "native", "8xh200-sxm", Engine::Sglang, Placement::ONE);
+    let deployment = case.deployment();
+    let load = Load::of_prediction(&deployment).unwrap();
+    let always: f64 = load.products.iter().map(|product| product.weights() * product.layers).sum();
+    let (shared, router, join, head) = (44_040_192.0, 1_835_008.0, 102_760_448.0, 926_679_040.0);
+    assert!((always - (187_105_280.0 + shared + router + join + head)).abs() < 1.0, "{always}");
+    let [experts] = load.experts.as_slice() else { panic!("{:?}", load.experts) };
+    assert_eq!((experts.count, experts.active, experts.layers), (256.0, 8.0, 1.0));
+    assert!((experts.weights - 44_040_192.0).abs() < 1.0);
+    assert!((load.mixers[0].read(1000) - 1000.0 * 576.0 * 2.0).abs() < 1.0);
+}
+
+/// The time per token is the verify step and the passes of the drafter over the tokens that come out.
+#[test]
+fn time_per_token_is_that_of_the_step_over_what_it_yields() {
+    for case in Case::all() {
+        let mut deployment = case.deployment();
+        deployment.batching.draft = Some(Method::Eagle3);
+        let estimator = Estimator::new(&deployment, Sources::shipped()).unwrap();
+        let draft = |length| Draft {
+            method: Method::Eagle3,
+            tokens: 3,
+            accepted: Estimate { low: length, likely: length, high: length },
+        };
+        let [verify, drafting] = estimator.drafted_step(4.0, 1000, &draft(2.5));
+        let id = &case.model.spec.id;
+        assert!(verify >= estimator.decode_period(4.0, 1000), "{id}");
+        // A layer and the output matrix are less than the model, three times of it more than nothing.
+        assert!(drafting.get() > 3.0 * 2e-4 && drafting.get() < 3.0 * verify.get(), "{id}");
+        let token = |length| estimator.token_time(4.0, 1000, Some(draft(length))).get();
+        assert!(off(token(2.5), (verify + drafting).get() / 2.5) < 1e-9, "{id}");
+        assert!(off(token(1.25), 2.0 * token(2.5)) < 1e-9, "{id}");
+    }
 }
 
 #[test]

@@ -64,6 +64,16 @@ pub fn sum(seat: &Seat<'_>, sequences: u64, cells: impl Fn(&Component) -> u64) -
     cache
 }
 
+/// Cache of the prediction layers an engine loads: each is cached like the last layer, without a window.
+pub fn predicted(seat: &Seat<'_>, sequences: u64, cells: u64) -> Bytes {
+    let Some(mtp) = seat.deployment.model.spec.mtp.as_ref().filter(|_| seat.settings.prediction && seat.last)
+    else {
+        return Bytes::ZERO;
+    };
+    let last = Seat { first_layer: seat.end_layer.saturating_sub(1), ..*seat };
+    sum(&last, sequences, |_| cells).kv * mtp.layers.get() as f64
+}
+
 /// Cells of a component when every sequence takes whole blocks and windows are not cut short.
 pub fn in_blocks(component: &Component, tokens: u64, block: u64) -> u64 {
     match component.growth {

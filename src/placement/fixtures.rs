@@ -174,6 +174,6 @@ pub(crate) fn deployment<'a>(
         engine_version: None,
         placement,
         stages,
-        batching: Batching { chunk: 512, sequences: 1, context: 4096, flash_attention: true },
+        batching: Batching { chunk: 512, sequences: 1, context: 4096, flash_attention: true, draft: None },
     }
 }

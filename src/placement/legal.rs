@@ -429,7 +429,13 @@ mod tests {
             engine_version: None,
             placement,
             stages,
-            batching: Batching { chunk: 2048, sequences: 1, context: 4096, flash_attention: true },
+            batching: Batching {
+                chunk: 2048,
+                sequences: 1,
+                context: 4096,
+                flash_attention: true,
+                draft: None,
+            },
         })
     }
 

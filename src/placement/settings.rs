@@ -3,6 +3,7 @@
 
 use crate::arithmetic::kv::KvFormat;
 use crate::perf::deployment::{Batching, Deployment, Engine};
+use crate::perf::drafts::Method;
 use crate::placement::engine::facts;
 use crate::units::Bytes;
 
@@ -59,6 +60,8 @@ impl Settings {
     /// What the engine of a deployment does, in the release it names.
     pub fn for_deployment(deployment: &Deployment<'_>) -> Self {
         let settings = Self::of(deployment.engine);
+        let drafts = deployment.batching.draft == Some(Method::Mtp);
+        let settings = Self { prediction: settings.prediction || drafts, ..settings };
         match (deployment.engine, deployment.engine_version.as_deref().and_then(release)) {
             (Engine::Vllm, Some(release)) => Self {
                 graphs: if release < (0, 21) { GraphCapture::OnTop } else { settings.graphs },
@@ -98,7 +101,7 @@ impl Settings {
         let facts = facts(self.engine);
         let large = facts.large_device.as_ref().filter(|large| device >= large.memory);
         let chunk = large.map_or(facts.chunk, |large| large.chunk).get();
-        Batching { chunk, sequences: 1, context: 4096, flash_attention: true }
+        Batching { chunk, sequences: 1, context: 4096, flash_attention: true, draft: None }
     }
 }
 

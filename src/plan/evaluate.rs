@@ -1,19 +1,20 @@
 //! One deployment becomes one candidate: fit, speed, throughput, cost, quality.
 
+use crate::catalogue::model::ModelSpec;
 use crate::economics;
 use crate::fact::{Confidence, Estimate, Fact};
 use crate::perf::deployment::Deployment;
 use crate::perf::estimator::{Estimator, Phase};
 use crate::perf::operators::Operators;
 use crate::perf::time::Limit;
-use crate::perf::{Sources, ground};
+use crate::perf::{Draft, Sources, ground};
 use crate::placement::fit::{Verdict, largest_concurrency, largest_context};
 use crate::placement::ledger::Ledger;
 use crate::placement::name;
 use crate::plan::answer::{Candidate, Cost, Fit, Service};
 use crate::plan::load::{Replicas, Requests, Served};
 use crate::plan::request::Workload;
-use crate::units::math::pow;
+use crate::units::math::{exp, ln, pow};
 use crate::units::{Money, Seconds, TokenRate, Tokens, Watts};
 
 /// Power the interval is raised to where no row stands behind a family (section 12 of the physics:
@@ -48,10 +49,19 @@ pub(super) struct Speed {
 
 impl Speed {
     /// The speed of a deployment whose replicas hold so many sessions.
-    pub(super) fn of(estimator: &Estimator<'_>, replicas: Replicas, load: Workload) -> Self {
-        let (step, decode_limit) = estimator.decode_bound(1.0, load.prompt + load.output / 2);
+    pub(super) fn of(
+        estimator: &Estimator<'_>,
+        replicas: Replicas,
+        load: Workload,
+        spec: &ModelSpec,
+    ) -> Self {
+        let requests = Requests::of(load, spec);
+        let (step, decode_limit) = estimator.decode_bound(1.0, requests.depth());
+        let step = match requests.draft {
+            None => step,
+            drafted => estimator.token_time(1.0, requests.depth(), drafted),
+        };
         let (prefill, prefill_limit) = estimator.prefill_bound(load.prompt, 0, 1);
-        let requests = Requests::of(load);
         Self {
             stream: rate(1, step),
             prompts: rate(load.prompt, prefill),
@@ -87,6 +97,17 @@ impl Certainty {
         }
     }
 
+    /// The same where tokens are drafted: how many are accepted is not known exactly either.
+    pub(super) fn drafted(mut self, draft: Option<Draft>) -> Self {
+        let Some(Draft { accepted, .. }) = draft else { return self };
+        for phase in [Phase::Decode, Phase::Throughput] {
+            let (low, high) = &mut self.ratios[phase as usize];
+            *low = 1.0 / together(1.0 / *low, accepted.likely / accepted.low);
+            *high = together(*high, accepted.high / accepted.likely);
+        }
+        self
+    }
+
     /// A rate with its interval: measured over predicted lies between the ratios in 80 % of cases.
     pub(super) fn rate(&self, likely: TokenRate, phase: Phase) -> Estimate<TokenRate> {
         let (low, high) = self.ratios[phase as usize];
@@ -112,6 +133,12 @@ impl Certainty {
     }
 }
 
+/// Two independent factors as one: their logarithms add as squares.
+fn together(a: f64, b: f64) -> f64 {
+    let (a, b) = (ln(a), ln(b));
+    exp((a * a + b * b).sqrt())
+}
+
 /// Evaluates a deployment known to fit.
 pub(super) fn candidate(
     deployment: &Deployment<'_>,
@@ -126,7 +153,7 @@ pub(super) fn candidate(
     let d = deployment;
     let count = u64::from(d.placement.replicas.max(1));
     let held = largest_concurrency(d, load.context);
-    let speed = Speed::of(&estimator, Replicas::of(d, held), load);
+    let speed = Speed::of(&estimator, Replicas::of(d, held), load, &d.model.spec);
     let prompts = speed.prompts * count as f64;
     let cost = Cost {
         per_million_output: running
@@ -139,7 +166,7 @@ pub(super) fn candidate(
     };
     let worst = ledger.worst()?;
     let model = &d.model.spec;
-    let certainty = Certainty::of(d, &estimator);
+    let certainty = Certainty::of(d, &estimator).drafted(load.draft(model));
     Some(Candidate {
         id: format!(
             "{}/{}/{}/{}/kv-{}",
@@ -175,12 +202,27 @@ pub(super) fn candidate(
         cost,
         quality,
         confidence: certainty.confidence,
-        notes: estimator.notes(),
+        notes: notes(&estimator, load, model),
     })
 }
 
+/// What a reader should know about the speed.
+fn notes(estimator: &Estimator<'_>, load: Workload, model: &ModelSpec) -> Vec<String> {
+    let mut notes = estimator.notes();
+    notes.extend(load.drafting.and_then(|drafting| {
+        let accepted = drafting.accepted(model)?;
+        let Estimate { low, likely, high } = accepted.length;
+        let range = if low < high { format!(" ({low:.2}–{high:.2})") } else { String::new() };
+        Some(format!(
+            "{} drafts {} ahead: {likely:.2} tokens per step{range}, {}",
+            drafting.method, drafting.tokens, accepted.standing
+        ))
+    }));
+    notes
+}
+
 /// A shape that is not proven cannot carry more confidence than that.
-fn weakest(model: &crate::catalogue::model::ModelSpec) -> Confidence {
+fn weakest(model: &ModelSpec) -> Confidence {
     use crate::catalogue::model::Grade;
     match model.config.grade {
         Grade::Published | Grade::Proven => Confidence::Good,

@@ -6,6 +6,7 @@ use crate::arithmetic::weights::{Decoding, Weights};
 use crate::catalogue::machine::DeviceGroup;
 use crate::catalogue::model::ModelSpec;
 use crate::catalogue::store::Catalogue;
+use crate::fact::Estimate;
 use crate::perf::constants::{Constants, Lookup};
 use crate::perf::deployment::{Deployment, Engine, Model};
 use crate::perf::time::{Limit, Part, StepTime};
@@ -16,7 +17,7 @@ use crate::plan::evaluate::Running;
 use crate::plan::lever::{Lever, levers};
 use crate::plan::load::{Replicas, Requests, Served};
 use crate::plan::options::Search;
-use crate::plan::request::{Models, Request};
+use crate::plan::request::{Models, Request, Workload};
 use crate::plan::{PlanError, plan, rebuilt};
 use crate::units::{Bandwidth, Bytes, Flop, FlopRate, Seconds};
 use schemars::JsonSchema;
@@ -175,7 +176,7 @@ fn explanation(request: &Request, spec: &ModelSpec, plan: &Plan, option: &Candid
     let estimator = Estimator::new(&deployment, sources).ok()?;
     let peaks = peaks(&deployment, &weights);
     let load = request.workload;
-    let requests = Requests::of(load);
+    let requests = Requests::of(load, spec);
     let held = option.largest_concurrency / u64::from(option.placement.replicas.max(1));
     let replicas = Replicas::of(&deployment, held);
     let served = [load.users, option.throughput.users].map(|n| replicas.serve(&estimator, &requests, n));
@@ -184,14 +185,20 @@ fn explanation(request: &Request, spec: &ModelSpec, plan: &Plan, option: &Candid
     let mut batches: Vec<u64> = std::iter::once(1).chain(served.iter().map(busy)).collect();
     batches.sort_unstable();
     batches.dedup();
+    let drafted_ahead = requests.draft.map_or(0, |draft| draft.tokens);
+    let what = if drafted_ahead > 0 {
+        format!("decode that verifies {drafted_ahead} drafted tokens of each")
+    } else {
+        "decode".to_owned()
+    };
     let mut steps: Vec<Step> = batches
         .iter()
         .map(|n| {
             let streams = if *n == 1 { "one stream".to_owned() } else { format!("{n} streams together") };
             let each = if replicas.count > 1 { " of each replica" } else { "" };
             step(
-                format!("decode, {streams}{each}"),
-                &estimator.decode(*n, requests.depth()),
+                format!("{what}, {streams}{each}"),
+                &estimator.verify(*n, requests.depth(), drafted_ahead),
                 peaks.as_ref(),
                 1.0,
             )
@@ -218,10 +225,33 @@ fn explanation(request: &Request, spec: &ModelSpec, plan: &Plan, option: &Candid
         peaks,
         steps,
         loads,
-        constants: used(sources.constants, estimator.lookups()),
+        constants: drafted(load, spec)
+            .into_iter()
+            .chain(used(sources.constants, estimator.lookups()))
+            .collect(),
         fitted_to: sources.constants.fitted_to().to_owned(),
         levers: levers(&deployment, option, &plan.options, load, request.objective),
         option: option.clone(),
+    })
+}
+
+/// How many tokens a step yields, and why, as a constant.
+fn drafted(load: Workload, spec: &ModelSpec) -> Option<Constant> {
+    let drafting = load.drafting?;
+    let accepted = drafting.accepted(spec)?;
+    let Estimate { low, likely, high } = accepted.length;
+    Some(Constant {
+        name: format!("accepted_length[{}:{}]", drafting.method, drafting.tokens),
+        value: likely,
+        unit: "tokens per step".to_owned(),
+        meaning: format!(
+            "Tokens a step yields with {} drafted, its own included: {low:.2} to {high:.2}.",
+            drafting.tokens
+        ),
+        source: accepted.sources(),
+        reach: accepted.standing.to_string(),
+        fitted_factor: 1.0,
+        fitted_rows: 0,
     })
 }
 
@@ -247,8 +277,29 @@ fn under_load(
         (whole.get() - known.get() > whole.get() * 1e-9)
             .then(|| term(label.to_owned(), whole - known, basis, Vec::new()))
     };
-    let decode = estimator.decode_period(n as f64, requests.depth());
-    let mut tpot = vec![term(format!("decode step of {n} streams"), decode, "", Vec::new())];
+    let mut tpot = match &requests.draft {
+        None => {
+            let decode = estimator.decode_period(n as f64, requests.depth());
+            vec![term(format!("decode step of {n} streams"), decode, "", Vec::new())]
+        }
+        Some(draft) => {
+            let [verify, drafting] = estimator.drafted_step(n as f64, requests.depth(), draft);
+            let yielded = draft.accepted.likely.max(1.0);
+            let over = format!("over the {yielded:.2} tokens a step yields");
+            let rows = draft.tokens + 1;
+            let mut parts = vec![term(
+                format!("step that verifies {rows} tokens of {n} streams"),
+                verify / yielded,
+                &over,
+                Vec::new(),
+            )];
+            if drafting > Seconds::ZERO {
+                let label = format!("{} passes of {}", draft.tokens, draft.method);
+                parts.push(term(label, drafting / yielded, &over, Vec::new()));
+            }
+            parts
+        }
+    };
     tpot.extend(rest(
         served.each.tpot,
         &tpot,

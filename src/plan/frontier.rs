@@ -11,7 +11,7 @@ use crate::catalogue::store::Catalogue;
 use crate::fact::{Confidence, Estimate};
 use crate::perf::deployment::{Engine, Model};
 use crate::perf::time::Limit;
-use crate::perf::{Draft, Estimator, Phase};
+use crate::perf::{Estimator, Phase};
 use crate::plan::answer::{Candidate, Question, SCHEMA};
 use crate::plan::evaluate::{Certainty, Running};
 use crate::plan::load::{Replicas, Requests, Served, doublings};
@@ -38,27 +38,12 @@ pub struct Sweep {
     pub output: u64,
     /// Most users; up to what fits if absent.
     pub users_max: Option<u64>,
-    /// Tokens drafted ahead; none if 0.
-    pub draft: u64,
-    /// Chance that a drafted token is accepted, given those before it; that of random prompts if
-    /// absent.
-    pub acceptance: Option<f64>,
 }
 
 impl Sweep {
     /// What every request is like.
-    pub(super) fn requests(&self) -> Requests {
-        let draft = (self.draft > 0).then(|| match self.acceptance {
-            None => Draft::of_random_prompts(self.draft),
-            Some(chance) => {
-                let (mut all, mut accepted) = (1.0, 1.0);
-                for _ in 0..self.draft {
-                    all *= chance;
-                    accepted += all;
-                }
-                Draft { tokens: self.draft, accepted }
-            }
-        });
+    pub(super) fn requests(&self, search: &Search<'_>) -> Requests {
+        let draft = search.load.draft(&search.model.spec);
         Requests { input: self.input - self.cached, cached: self.cached, output: self.output, draft }
     }
 }
@@ -211,10 +196,11 @@ fn curve(search: &Search<'_>, option: &Candidate, sweep: &Sweep) -> Option<Curve
     let weights = rebuilt::weights(search, option)?;
     let (deployment, _) = rebuilt::deployment(search, &weights, option)?;
     let estimator = Estimator::new(&deployment, search.sources()).ok()?;
-    let certainty = Certainty::of(&deployment, &estimator);
+    let requests = sweep.requests(search);
+    let certainty = Certainty::of(&deployment, &estimator).drafted(requests.draft);
     let held = option.largest_concurrency / u64::from(option.placement.replicas.max(1));
     let replicas = Replicas::of(&deployment, held);
-    let (requests, devices) = (sweep.requests(), option.placement.devices());
+    let devices = option.placement.devices();
     let points = swept(replicas.all_slots(), sweep.users_max)
         .into_iter()
         .map(|users| Point::new(&replicas.serve(&estimator, &requests, users), devices, &certainty));
@@ -311,13 +297,5 @@ mod tests {
         assert_eq!(swept(12, None), [1, 2, 4, 8, 12]);
         assert_eq!(swept(12, Some(32)), [1, 2, 4, 8, 12, 16, 32]);
         assert_eq!(swept(12, Some(3)), [1, 2, 3]);
-    }
-
-    #[test]
-    fn accepted_tokens_are_a_geometric_sum() {
-        // 1 + 0.5 + 0.25.
-        let sweep =
-            Sweep { input: 10, cached: 0, output: 10, users_max: None, draft: 2, acceptance: Some(0.5) };
-        assert!((sweep.requests().draft.unwrap().accepted - 1.75).abs() < 1e-12);
     }
 }

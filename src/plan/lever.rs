@@ -206,7 +206,7 @@ fn changed(
     let deployment = Deployment { machine: &machine, ..deployment.clone() };
     let sources = Sources { constants: constants.as_ref().unwrap_or(sources.constants), ..sources };
     let estimator = Estimator::new(&deployment, sources).ok()?;
-    let speed = Speed::of(&estimator, replicas, load);
+    let speed = Speed::of(&estimator, replicas, load, &deployment.model.spec);
     Some(Figures { stream: speed.stream, all: speed.best.total, ttft: speed.ttft })
 }
 

@@ -4,6 +4,7 @@
 //! other users are counted. Users are spread evenly over replicas; beyond the sessions that fit they
 //! wait.
 
+use crate::catalogue::model::ModelSpec;
 use crate::perf::deployment::Deployment;
 use crate::perf::{Demand, Draft, Estimator, Lengths, Serving};
 use crate::plan::request::Workload;
@@ -30,9 +31,9 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The requests of a workload: nothing cached, nothing drafted.
-    pub(super) const fn of(load: Workload) -> Self {
-        Self { input: load.prompt, cached: 0, output: load.output, draft: None }
+    /// The requests of a workload to a model: nothing cached.
+    pub(super) fn of(load: Workload, spec: &ModelSpec) -> Self {
+        Self { input: load.prompt, cached: 0, output: load.output, draft: load.draft(spec) }
     }
 
     /// Tokens cached when half of an answer is written.

@@ -109,6 +109,12 @@ pub enum PlanError {
         /// Context.
         context: u64,
     },
+    /// Prediction layers were to draft, and the model has none.
+    #[error("{model} has no prediction layers to draft with")]
+    NoPrediction {
+        /// The model.
+        model: String,
+    },
     /// A model file of the catalogue that does not read.
     #[error(transparent)]
     File(#[from] BadFile),
@@ -174,6 +180,9 @@ fn specs(request: &Request, catalogue: &Catalogue) -> Result<Vec<Arc<ModelSpec>>
             let most = spec.context.get();
             if load.context > most {
                 return Err(PlanError::ContextTooLong { model: spec.id.clone(), most, asked: load.context });
+            }
+            if load.drafting.is_some() && load.draft(spec).is_none() {
+                return Err(PlanError::NoPrediction { model: spec.id.clone() });
             }
             Ok(vec![Arc::new((**spec).clone())])
         }

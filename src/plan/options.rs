@@ -236,6 +236,7 @@ impl Search<'_> {
             engine_version: None,
             placement: layout.placement,
             batching: Batching {
+                draft: self.load.draft(&self.model.spec).map(|draft| draft.method),
                 context: self.load.context,
                 sequences: each,
                 ..settings.batching(self.device_memory(&layout.stages))

@@ -107,7 +107,7 @@ const fn separates(engine: Engine) -> bool {
 fn of_engine(search: &Search<'_>, option: &Candidate, sweep: &Sweep) -> Vec<Curve> {
     let Some(weights) = rebuilt::weights(search, option) else { return Vec::new() };
     let total = search.machine.device_count();
-    let requests = sweep.requests();
+    let requests = sweep.requests(search);
     let settings = Settings::of(option.engine);
     let workers: Vec<Worker<'_>> = divisions(search, total)
         .into_iter()
@@ -176,14 +176,13 @@ fn worker<'a>(
     }
     let estimator = Estimator::new(&deployment, search.sources()).ok()?;
     let slots = Replicas::of(&deployment, largest_concurrency(&deployment, search.load.context)).slots;
-    let step = estimator.decode_period(slots as f64, requests.depth()).get();
+    let token = estimator.token_time(slots as f64, requests.depth(), requests.draft).get();
     // As many prompts as groups of attention share a step.
     let groups = u64::from(deployment.placement.dp.max(1));
     let prompts = groups as f64 / estimator.prefill_time(requests.input, requests.cached, groups).get();
-    let accepted = requests.draft.map_or(1.0, |draft| draft.accepted);
     Some(Worker {
         devices: deployment.placement.devices(),
-        answers: slots as f64 * accepted / (requests.output as f64 * step),
+        answers: slots as f64 / (requests.output as f64 * token),
         cache: ledger.cache_per_session(),
         deployment,
         estimator,
@@ -220,7 +219,7 @@ fn pair(
     balance: Balance,
     (prefill, decode): (&Worker<'_>, &Worker<'_>),
 ) -> Curve {
-    let requests = sweep.requests();
+    let requests = sweep.requests(search);
     let (context, prompt) = (search.load.context.max(1) as f64, (requests.input + requests.cached) as f64);
     let cache = decode.cache * (prompt / context).min(1.0);
     let transfer = Sources::shipped().transfer(
@@ -230,7 +229,7 @@ fn pair(
     );
     let pool = |worker, count| Pool { worker, count: u64::from(count) };
     let slots = decode.slots * u64::from(balance.decode);
-    let certainty = Certainty::of(&decode.deployment, &decode.estimator);
+    let certainty = Certainty::of(&decode.deployment, &decode.estimator).drafted(requests.draft);
     let devices = balance.prefill * prefill.devices + balance.decode * decode.devices;
     let points =
         swept(slots, sweep.users_max).into_iter().filter(|users| *users <= MOST_USERS).map(|users| {

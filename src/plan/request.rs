@@ -6,6 +6,7 @@ use crate::catalogue::hardware::Machine;
 use crate::catalogue::model::ModelSpec;
 use crate::perf::deployment::Engine;
 use crate::perf::operators::Operators;
+use crate::perf::{Draft, Drafting};
 use crate::ranking::Objective;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub enum Models {
 }
 
 /// What one session looks like and how many there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Workload {
     /// Tokens a session may grow to: the cache each one needs.
     pub context: u64,
@@ -29,6 +30,16 @@ pub struct Workload {
     pub output: u64,
     /// Sessions served at the same time, at least.
     pub users: u64,
+    /// Speculative decoding, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafting: Option<Drafting>,
+}
+
+impl Workload {
+    /// The draft for a model; none where nothing is drafted or the model cannot.
+    pub fn draft(&self, spec: &ModelSpec) -> Option<Draft> {
+        self.drafting.as_ref()?.draft(spec)
+    }
 }
 
 /// What the user fixed; empty means free.

@@ -106,10 +106,9 @@ pub fn render(frontier: &Frontier, all: bool, width: usize, out: &mut dyn Write)
         0 => String::new(),
         cached => format!(", {} of them cached", tokens(cached)),
     };
-    let drafted = match sweep.draft {
-        0 => String::new(),
-        draft => format!(", {draft} tokens drafted ahead"),
-    };
+    let drafted = question.workload.drafting.map_or_else(String::new, |drafting| {
+        format!(", {} tokens drafted ahead by {}", drafting.tokens, drafting.method)
+    });
     let asked = format!(
         "prompts of {} tokens{cached}, answers of {}{drafted}",
         tokens(sweep.input),

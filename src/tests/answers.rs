@@ -23,7 +23,7 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
     let spec = catalogue.model(model).expect("a model of the catalogue").value;
     Request {
         machine: hardware(rig, catalogue).expect("hardware of the catalogue"),
-        workload: Workload { context: 8192, prompt: 2048, output: 512, users: 1 },
+        workload: Workload { context: 8192, prompt: 2048, output: 512, users: 1, drafting: None },
         limits: Limits::default(),
         objective: Objective::Balanced,
         operators: None,

@@ -97,12 +97,15 @@ const CASES: &[(&str, &[&str])] = &[
     ("frontier-users-zero", &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--users-max", "0"]),
     (
         "frontier-acceptance-beyond-one",
-        &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--draft", "3", "--acceptance", "1.5"],
+        &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--draft", "mtp:3", "--acceptance", "1.5"],
     ),
     (
         "frontier-acceptance-without-draft",
         &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--acceptance", "0.5"],
     ),
+    ("draft-method-unknown", &["--model", "glm-5.1", "--hw", "8xb200", "--draft", "medusa"]),
+    ("draft-tokens-zero", &["--model", "glm-5.1", "--hw", "8xb200", "--draft", "mtp:0"]),
+    ("draft-without-layers", &["--model", "llama-3.1-8b", "--hw", "rtx-4090", "--draft", "mtp"]),
     ("frontier-beyond-context", &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--input", "1M"]),
     ("frontier-format-unknown", &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--format", "q4_k_n"]),
     (

@@ -2,6 +2,8 @@
 
 use plimsoll::catalogue::hardware_flag::hardware;
 use plimsoll::catalogue::store::Catalogue;
+use plimsoll::perf::Drafting;
+use plimsoll::perf::drafts::{Method, Text};
 use plimsoll::perf::time::Limit;
 use plimsoll::plan::{
     Amount, Change, Explanation, Frontier, Limits, Models, Request, Sweep, Workload, explain, fit, frontier,
@@ -22,7 +24,7 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
     Request {
         operators: None,
         machine: hardware(rig, catalogue).expect("hardware of the catalogue"),
-        workload: Workload { context: 8192, prompt: 2048, output: 512, users: 4 },
+        workload: Workload { context: 8192, prompt: 2048, output: 512, users: 4, drafting: None },
         limits: Limits::default(),
         objective: Objective::Balanced,
         models: Models::One(Box::new((*spec).clone())),
@@ -121,13 +123,17 @@ fn better_hardware_never_costs_speed() {
     }
 }
 
-const SWEEP: Sweep =
-    Sweep { input: 2048, cached: 0, output: 512, users_max: None, draft: 0, acceptance: None };
+const SWEEP: Sweep = Sweep { input: 2048, cached: 0, output: 512, users_max: None };
 
 fn swept(model: &str, rig: &str, sweep: Sweep) -> Frontier {
+    swept_with(model, rig, sweep, None)
+}
+
+fn swept_with(model: &str, rig: &str, sweep: Sweep, drafting: Option<Drafting>) -> Frontier {
     let catalogue = Catalogue::embedded();
     let mut request = request(model, rig, &catalogue);
-    request.workload = Workload { context: 4096, prompt: sweep.input, output: sweep.output, users: 1 };
+    request.workload =
+        Workload { context: 4096, prompt: sweep.input, output: sweep.output, users: 1, drafting };
     frontier(&request, &sweep, &catalogue).expect("the sweep is sound")
 }
 
@@ -193,7 +199,8 @@ fn no_point_beats_the_front_and_the_front_beats_the_rest() {
 fn a_cached_prefix_and_accepted_drafts_help() {
     let plain = swept("deepseek-r1", "8xb200-sxm", SWEEP);
     let cached = swept("deepseek-r1", "8xb200-sxm", Sweep { cached: 1024, ..SWEEP });
-    let drafted = swept("deepseek-r1", "8xb200-sxm", Sweep { draft: 1, acceptance: Some(0.9), ..SWEEP });
+    let drafting = Drafting { method: Method::Mtp, tokens: 1, text: Text::Mixed, acceptance: Some(0.9) };
+    let drafted = swept_with("deepseek-r1", "8xb200-sxm", SWEEP, Some(drafting));
     for ((plain, cached), drafted) in plain.curves.iter().zip(&cached.curves).zip(&drafted.curves) {
         let first = |frontier: &plimsoll::plan::Curve| frontier.points[0].clone();
         if plain.id == cached.id {

@@ -359,7 +359,11 @@ fn answer(question: &Question, serving: bool, sources: Sources<'_>) -> Result<Es
     let loaded = || loaded(question, &estimator, sources);
     let (phase, is_rate, likely) = match question.metric.as_str() {
         "decode_tps" if !serving => {
-            (Phase::Decode, true, 1.0 / estimator.decode_time(sequences as f64, middle).get())
+            let token = match question.draft {
+                None => estimator.decode_time(sequences as f64, middle),
+                drafted => estimator.token_time(sequences as f64, middle, drafted),
+            };
+            (Phase::Decode, true, 1.0 / token.get())
         }
         "output_tps" if !serving => {
             (Phase::Throughput, true, sequences as f64 / estimator.decode_time(sequences as f64, depth).get())

@@ -14,7 +14,8 @@ use crate::catalogue::store::Catalogue;
 use crate::fact::Origin;
 use crate::perf::class::Backend;
 use crate::perf::deployment::{Batching, Deployment, Engine, Model, Offload, Placement, Stage};
-use crate::perf::{Draft, Lengths, Sources};
+use crate::perf::drafts::{Method, Text, chance};
+use crate::perf::{Draft, Drafting, Lengths, Sources};
 use crate::placement::fit::{largest_concurrency, largest_concurrency_of};
 use crate::placement::ledger::Account;
 use crate::placement::settings::Settings;
@@ -144,6 +145,7 @@ pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> R
     let output = if metric == "prefill_tps" { 0 } else { length("output_tokens", 128) };
     let offline = count("concurrency").is_none();
     let users = count("concurrency").unwrap_or(1).max(1);
+    let drafting = drafting(row, spec.mtp.is_some(), (serving, placement.dp > 1), users);
     let mut question = Question {
         lengths: if row.text("length_note").starts_with("exact")
             || row.text("length_note").starts_with("nominal")
@@ -153,7 +155,7 @@ pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> R
             Lengths::Uniform
         },
         requests: if offline { offline_requests(input, output) } else { users * 10 },
-        draft: draft(row, spec.mtp.is_some(), &placement, users),
+        draft: drafting.and_then(|drafting| drafting.draft(&spec)),
         pools,
         poll: poll(row, engine, users),
         is_offline: serving && offline,
@@ -166,6 +168,7 @@ pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> R
             sequences: count("concurrency").unwrap_or(1),
             context: spec.context.get(),
             flash_attention: row.text("flash_attention") != "0",
+            draft: drafting.map(|drafting| drafting.method),
         },
         backend: row.note("backend").and_then(Backend::from_word).filter(|b| *b != Backend::Cpu),
         sequences: users,
@@ -262,13 +265,26 @@ fn poll(row: &Row<'_>, engine: Engine, users: u64) -> u64 {
     }
 }
 
-/// Drafting as the row flags it. Where it does not say how far, sweeps draft 3 tokens for few users
-/// and 1 for many or for several groups of attention.
-fn draft(row: &Row<'_>, predicts: bool, placement: &Placement, users: u64) -> Option<Draft> {
+/// Drafting as the row flags it. Serving sweeps send random tokens; local rows state what share of the
+/// drafted tokens was accepted. Where a row does not say how far it drafts, sweeps draft 3 tokens for
+/// few users and 1 for many or for several groups of attention.
+fn drafting(row: &Row<'_>, predicts: bool, (serving, grouped): (bool, bool), users: u64) -> Option<Drafting> {
     let (method, tokens) = row.text("speculative").split_once(':')?;
-    let few = users < 256 && placement.dp == 1;
-    let tokens = tokens.parse().unwrap_or(if few { 3 } else { 1 });
-    (predicts || method != "mtp").then(|| Draft::of_random_prompts(tokens))
+    let method = match method {
+        // SGLang runs prediction layers under the name of EAGLE.
+        "mtp" | "eagle" if predicts => Method::Mtp,
+        "eagle" | "eagle3" => Method::Eagle3,
+        _ => return None,
+    };
+    let tokens = tokens.parse().unwrap_or(if users < 256 && !grouped { 3 } else { 1 });
+    let stated = row.text("notes").split("; ").find_map(|note| note.strip_prefix("acceptance "));
+    let stated = stated.and_then(|share| share.parse::<f64>().ok());
+    Some(Drafting {
+        method,
+        tokens,
+        text: if serving { Text::Random } else { Text::Mixed },
+        acceptance: stated.map(|share| chance(1.0 + share * tokens as f64, tokens)),
+    })
 }
 
 fn engine(name: &str) -> Result<Engine, String> {

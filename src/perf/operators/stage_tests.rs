@@ -68,7 +68,13 @@ impl Case {
             engine_version: None,
             placement: self.placement,
             stages: vec![Stage { group: 0, layers: 0..self.model.spec.layer_count() }],
-            batching: Batching { chunk: 8192, sequences: 1, context: 131_072, flash_attention: true },
+            batching: Batching {
+                chunk: 8192,
+                sequences: 1,
+                context: 131_072,
+                flash_attention: true,
+                draft: None,
+            },
         }
     }
 }

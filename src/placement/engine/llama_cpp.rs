@@ -109,15 +109,7 @@ impl LlamaCpp {
             Growth::Ratio(ratio) => cells.div_ceil(ratio).next_multiple_of(block),
         });
         found.kv = latent_layout(seat, count * cells, found.kv);
-        if seat.settings.prediction
-            && seat.last
-            && let Some(mtp) = &seat.deployment.model.spec.mtp
-        {
-            // Builds that load prediction layers cache them like the last layer.
-            let last = Seat { first_layer: seat.end_layer.saturating_sub(1), ..*seat };
-            let each = cache::sum(&last, count, |_| cells).kv;
-            found.kv += each * mtp.layers.get() as f64;
-        }
+        found.kv += cache::predicted(seat, count, cells);
         found
     }
 

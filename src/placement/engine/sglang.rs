@@ -8,7 +8,7 @@
 use crate::arithmetic::cache::{Content, Growth};
 use crate::arithmetic::tensor::Class;
 use crate::arithmetic::weights::Entry;
-use crate::placement::cache::{in_blocks, sum};
+use crate::placement::cache::{in_blocks, predicted, sum};
 use crate::placement::engine::{Charge, MemoryRules, facts};
 use crate::placement::ledger::LedgerKind;
 use crate::placement::seat::{Load, Seat};
@@ -54,7 +54,8 @@ impl MemoryRules for Sglang {
             Growth::Window(window) => load.context.min(window + seat.deployment.batching.chunk),
             Growth::Fixed | Growth::PerToken | Growth::Ratio(_) => in_blocks(component, load.context, block),
         });
-        charges.push(Charge::exact(LedgerKind::Cache, cache.kv, "tokens of all sequences"));
+        let ahead = predicted(seat, sequences, load.context.next_multiple_of(block));
+        charges.push(Charge::exact(LedgerKind::Cache, cache.kv + ahead, "tokens of all sequences"));
         charges.push(Charge::exact(LedgerKind::State, cache.state, "state slot of every sequence"));
         let capacity = seat.group.map_or(Bytes::ZERO, |group| group.memory.value);
         if let Some(fraction) = seat.settings.memory_fraction {

@@ -1,7 +1,7 @@
 //! TensorRT-LLM: the cache takes a fraction of what is *left* after weights, activations and
 //! runtime buffers, not of the device.
 
-use crate::placement::cache::{in_blocks, sum};
+use crate::placement::cache::{in_blocks, predicted, sum};
 use crate::placement::engine::vllm::{activations, graphs};
 use crate::placement::engine::{Charge, MemoryRules, facts};
 use crate::placement::ledger::LedgerKind;
@@ -16,9 +16,10 @@ impl MemoryRules for TensorRtLlm {
         let engine = facts(seat.deployment.engine);
         let block = engine.block.get();
         let cache = sum(seat, seat.sequences(load), |component| in_blocks(component, load.context, block));
+        let ahead = predicted(seat, seat.sequences(load), load.context.next_multiple_of(block));
         charges.push(Charge::exact(
             LedgerKind::Cache,
-            cache.kv,
+            cache.kv + ahead,
             "blocks of all sequences; windowed layers keep their window",
         ));
         charges.push(Charge::exact(LedgerKind::State, cache.state, "state of every sequence"));

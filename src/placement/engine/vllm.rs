@@ -12,7 +12,7 @@ use crate::arithmetic::cache::{Content, Growth};
 use crate::arithmetic::tensor::Shard;
 use crate::arithmetic::weights::Entry;
 use crate::perf::deployment::Engine;
-use crate::placement::cache::{Cache, entry_bytes, is_state, sum};
+use crate::placement::cache::{Cache, entry_bytes, is_state, predicted, sum};
 use crate::placement::engine::{Charge, MemoryRules, facts, per_vendor};
 use crate::placement::ledger::LedgerKind;
 use crate::placement::seat::{Load, Seat};
@@ -49,7 +49,13 @@ impl MemoryRules for Vllm {
     fn charge(&self, seat: &Seat<'_>, load: Load, weights: Bytes, charges: &mut Vec<Charge>) {
         let engine = facts(seat.deployment.engine);
         let cache = cache(seat, load);
-        charges.push(Charge::exact(LedgerKind::Cache, cache.kv, "whole blocks of every group of layers"));
+        let dealt = load.context.div_ceil(u64::from(seat.deployment.placement.cp));
+        let ahead = predicted(seat, seat.sequences(load), dealt.next_multiple_of(engine.block.get()));
+        charges.push(Charge::exact(
+            LedgerKind::Cache,
+            cache.kv + ahead,
+            "whole blocks of every group of layers",
+        ));
         charges.push(Charge::exact(LedgerKind::State, cache.state, "blocks of recurrent layers"));
         charges.push(Charge::exact(
             LedgerKind::Activations,

@@ -131,6 +131,7 @@ impl Memory<'_> {
             sequences,
             context: setup.context / sequences,
             flash_attention: row.text("flash_attention") != "0",
+            draft: None,
         };
         let deployment = Deployment {
             model,
