@@ -19,6 +19,8 @@ table! {
         pub host: BTreeMap<String, HostDefault>,
         /// Processors that are not in the catalogue.
         pub unknown_cpu: Vec<UnknownCpu>,
+        /// Clocks of processors that publish none for all cores.
+        pub all_core_clock: AllCoreClock,
         /// Devices of one node by accelerator id, and `default`.
         pub per_node: BTreeMap<String, Count>,
         /// Machines without accelerators.
@@ -81,6 +83,16 @@ table! {
         pub clock_ghz: f64,
         /// Why.
         pub why: String,
+    }
+}
+
+table! {
+    /// The clock with all cores busy, from the base clock to the highest.
+    pub struct AllCoreClock ("an all-core clock") {
+        /// Share of the way from base to highest.
+        pub share: f64,
+        /// Where it was observed.
+        pub source: String,
     }
 }
 

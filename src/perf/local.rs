@@ -10,14 +10,14 @@
 //!       + m (D(ub) expert bytes / (e em BW) + layers t_ub) + t_token
 //! ```
 //!
-//! P is a yardstick of matrix rates, not a claim: half precision with half accumulation where the
-//! catalogue lists it. Constants are joint fits to published measurements (see the data files), so
+//! P is the rate of the unit that multiplies the type (see [`super::peak`]). Constants are joint fits to published measurements (see the data files), so
 //! they absorb what the formulas leave out. Wrong where kernels differ from build to build, and for
 //! attention kinds without measured rows.
 
 use super::constants::{Basis, Fetch, Kind, Missing};
 use super::ops::{ExpertLoad, Load, Owner};
 use super::parts::{Cost, Parts};
+use super::peak::Peaks;
 use super::stage::Rows;
 use super::time::Limit;
 use crate::catalogue::machine::DeviceGroup;
@@ -40,7 +40,7 @@ impl Grouped {
     fn new(
         load: ExpertLoad,
         share: f64,
-        (peak, bandwidth): (f64, f64),
+        (peaks, bandwidth): (Peaks, f64),
         read: impl Fn(&mut Fetch<'_>, Kind) -> Result<f64, Missing>,
         fetch: &mut Fetch<'_>,
     ) -> Result<Self, Missing> {
@@ -48,11 +48,12 @@ impl Grouped {
         // The factor may exceed one where files hold fewer expert bytes than their label says; no read
         // is faster than the memory.
         let rate = (read(fetch, load.kind)? * fetch.of("expert_read_factor", kind)?).min(bandwidth);
-        let products = fetch.of("gemm_rate", load.kind)? * fetch.of("expert_gemm_factor", load.kind)? * peak;
+        let products = fetch.of("gemm_rate", load.kind)? * fetch.of("expert_gemm_factor", load.kind)?;
+        let product = peaks.seconds(load.kind, products, fetch.get("block_scaling")?);
         Ok(Self {
             load,
             read: load.bytes * share / rate,
-            multiply: 2.0 * load.active * load.weights * share / products,
+            multiply: 2.0 * load.active * load.weights * share * product,
             share,
         })
     }
@@ -83,6 +84,8 @@ pub(super) struct LocalStage<'a> {
     t_token: f64,
     t_layers: f64,
     t_micro: f64,
+    /// Seconds and bytes of the activations of one prompt token.
+    activations: Cost,
     half_rows: f64,
     overlap: f64,
     /// Seconds of one further row in the matrix-vector path, and in the matrix-matrix path.
@@ -104,44 +107,6 @@ struct Bases {
     products: Basis,
 }
 
-/// The yardstick of matrix rates of a device, operations per second.
-pub(super) fn matrix_peak(group: &DeviceGroup, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
-    if fetch.asked.class.is_apple() {
-        let cores = gpu_cores(&group.id).or_else(|| gpu_cores(&group.accelerator.name));
-        if let Some(cores) = cores {
-            return Ok(f64::from(cores) * fetch.get("apple_core_rate")? * 1e12);
-        }
-    }
-    let rates = &group.accelerator.rates;
-    let half = rates.fp16_acc16.or(rates.fp16).or(rates.bf16).unwrap_or(0.0) * fetch.get("peak_factor")?;
-    // Chips before matrix units list half precision at a fraction of single.
-    let peak = half.max(rates.fp32.unwrap_or(0.0));
-    if peak <= 0.0 {
-        return Err(Missing("a matrix rate of the accelerator"));
-    }
-    let powered = match group.accelerator.tdp_w {
-        Some(watts) => watts * fetch.get("power_rate")?,
-        None => f64::INFINITY,
-    };
-    Ok(within_power(peak, powered) * 1e12)
-}
-
-/// A rate under a limit of power: cards that list more arithmetic than their power sustains lower
-/// their clocks; the corner is soft.
-fn within_power(peak: f64, powered: f64) -> f64 {
-    let ratio = peak / powered;
-    peak / (1.0 + ratio * ratio * ratio * ratio).sqrt().sqrt()
-}
-
-/// The number before `gpu` or `-core GPU` in a name: `m2-ultra-76gpu`.
-fn gpu_cores(name: &str) -> Option<u32> {
-    let lower = name.to_ascii_lowercase();
-    let before = &lower[..lower.rfind("gpu")?];
-    let before = before.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let digits = before.len() - before.bytes().rev().take_while(u8::is_ascii_digit).count();
-    before[digits..].parse().ok()
-}
-
 /// Seconds that a micro-batch takes beside its products: launches, weights read again, and the last
 /// tiles of every product, which keep the device waiting however many rows it has.
 fn micro_batch(load: &Load<'_>, read: f64, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
@@ -149,6 +114,22 @@ fn micro_batch(load: &Load<'_>, read: f64, fetch: &mut Fetch<'_>) -> Result<f64,
     let inputs: f64 = inputs.map(|product| product.inputs * product.layers).sum();
     let tails = inputs * fetch.get("tile_tail")? * 1e-9;
     Ok(load.layers * fetch.get("t_micro_batch")? * 1e-6 + tails + read * fetch.get("prefill_reread")?)
+}
+
+/// Bytes of the activations of one prompt token: every product reads its inputs in single precision
+/// and stores and reads them in 8 bit; its outputs are written, and read and written once more by the
+/// operation that follows.
+fn activation_bytes(load: &Load<'_>, share: f64) -> f64 {
+    const INPUT: f64 = 6.0;
+    const OUTPUT: f64 = 12.0;
+    let of = |inputs: f64, outputs: f64| INPUT * inputs + OUTPUT * outputs;
+    let dense = load.products.iter().filter(|product| product.owner != Owner::Head);
+    let dense: f64 = dense.map(|product| product.layers * of(product.inputs, product.outputs)).sum();
+    let experts = load.experts.iter().map(|experts| {
+        let one = of(experts.inner, 2.0 * experts.width) + of(experts.width, experts.inner);
+        experts.layers * experts.active * share * one
+    });
+    dense + experts.sum::<f64>()
 }
 
 impl<'a> LocalStage<'a> {
@@ -163,7 +144,8 @@ impl<'a> LocalStage<'a> {
     ) -> Result<Self, Missing> {
         const US: f64 = 1e-6;
         let bandwidth = group.bandwidth.value.get();
-        let peak = matrix_peak(group, fetch)?;
+        let peaks = Peaks::new(group, fetch)?;
+        let peak = peaks.half;
         fetch.basis();
         let mut bases = Bases::default();
 
@@ -184,10 +166,11 @@ impl<'a> LocalStage<'a> {
         let wide = fetch.minor("weight_read_efficiency", Kind::Bf16)? * bandwidth;
         weights = weights.and(Cost { time: load.vectors / wide, flop: 0.0, bytes: load.vectors });
         bases.weights = fetch.basis();
+        let scaling = fetch.get("block_scaling")?;
         for product in load.products.iter().filter(|product| product.owner != Owner::Head) {
             let flop = 2.0 * product.weights() * product.layers;
             row = row.and(Cost {
-                time: flop / (fetch.of("gemm_rate", product.kind)? * peak),
+                time: flop * peaks.seconds(product.kind, fetch.of("gemm_rate", product.kind)?, scaling),
                 flop,
                 bytes: 0.0,
             });
@@ -198,7 +181,7 @@ impl<'a> LocalStage<'a> {
         let experts: Vec<Grouped> = load
             .experts
             .iter()
-            .map(|shape| Grouped::new(*shape, share, (peak, bandwidth), read, fetch))
+            .map(|shape| Grouped::new(*shape, share, (peaks, bandwidth), read, fetch))
             .collect::<Result<_, _>>()?;
         let (half_rows, overlap) = if experts.is_empty() {
             (0.0, 1.0)
@@ -216,7 +199,7 @@ impl<'a> LocalStage<'a> {
                 continue;
             }
             let rate = fetch.of("kv_read_efficiency", mixer.head)? * bandwidth;
-            let products = fetch.of("attention_rate", mixer.head)? * flash * peak;
+            let products = fetch.of("attention_rate", mixer.head)? * flash * peaks.attention;
             mixers.push(Mixing { read: 1.0 / rate, multiply: 1.0 / products });
         }
         let state = 2.0 / (fetch.get("local_state_memory")? * bandwidth);
@@ -232,6 +215,9 @@ impl<'a> LocalStage<'a> {
         }
         let t_token = fetch.get("t_token")? * US;
         let t_micro = micro_batch(&load, weights.time, fetch)?;
+        let bytes = activation_bytes(&load, share);
+        let activations =
+            Cost { time: bytes * fetch.get("activation_traffic")? / bandwidth, flop: 0.0, bytes: 0.0 };
         bases.fixed = fetch.basis();
 
         let moe = load.expert_layers() > 0.0;
@@ -256,6 +242,7 @@ impl<'a> LocalStage<'a> {
             t_token,
             t_layers,
             t_micro,
+            activations,
             half_rows,
             overlap,
             further_row,
@@ -326,6 +313,8 @@ impl<'a> LocalStage<'a> {
             Cost::fixed(self.t_micro * chunks),
             &self.bases.fixed,
         );
+        let activations = self.activations.times(tokens);
+        parts.add("activations", layers, Limit::Memory, activations, &self.bases.fixed);
         parts.add("matrix products", layers, Limit::Compute, self.row.times(tokens), &self.bases.products);
         parts.add("output matrix", 1.0, Limit::Memory, self.head.with_rows(sequences), &self.bases.weights);
         for experts in &self.experts {
@@ -365,16 +354,4 @@ impl<'a> LocalStage<'a> {
 /// were measured end to end, not operator by operator.
 pub(super) const fn serves_locally(class: Class) -> bool {
     !class.is_datacenter()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::gpu_cores;
-
-    #[test]
-    fn cores_are_read_from_names() {
-        assert_eq!(gpu_cores("m2-ultra-76gpu"), Some(76));
-        assert_eq!(gpu_cores("Apple M4 Pro (16-core GPU)"), Some(16));
-        assert_eq!(gpu_cores("m4-max"), None);
-    }
 }

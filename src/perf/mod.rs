@@ -29,6 +29,7 @@ pub mod operators;
 pub mod operators;
 mod ops;
 mod parts;
+mod peak;
 mod resolve;
 mod server;
 mod serving;

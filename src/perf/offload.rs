@@ -8,6 +8,7 @@ use super::constants::{Basis, Fetch, Missing};
 use super::cpu::{Processor, Rates};
 use super::ops::ExpertLoad;
 use super::parts::{Cost, Parts};
+use super::peak::Peaks;
 use super::time::Limit;
 use crate::perf::deployment::Engine;
 use crate::units::math;
@@ -40,7 +41,7 @@ impl HostExperts {
         experts: &[ExpertLoad],
         processor: &mut Processor<'_>,
         device: &mut Fetch<'_>,
-        peak: f64,
+        peaks: Peaks,
         link: f64,
         chunk: f64,
     ) -> Result<Option<Self>, Missing> {
@@ -50,8 +51,8 @@ impl HostExperts {
         let mut remote = Vec::new();
         for load in experts.iter().filter(|load| load.host_layers > 0.0) {
             let rates = processor.rates(load.kind, true)?;
-            let rate =
-                device.of("gemm_rate", load.kind)? * device.of("expert_gemm_factor", load.kind)? * peak;
+            let share = device.of("gemm_rate", load.kind)? * device.of("expert_gemm_factor", load.kind)?;
+            let rate = 1.0 / peaks.seconds(load.kind, share, device.get("block_scaling")?);
             let rates =
                 Rates { read: rates.read * read_factor, products: rates.products * product_factor, ..rates };
             remote.push(Remote { load: *load, rates, device: rate });

@@ -7,10 +7,11 @@ use super::constants::{Asked, Constants, Fetch, Lookup, Missing, constants};
 use super::cpu::{CpuStage, Processor};
 use super::deployment::{Deployment, Engine, Offload, Stage as StagePart};
 use super::drafts::Method;
-use super::local::{LocalStage, matrix_peak, serves_locally};
+use super::local::{LocalStage, serves_locally};
 use super::offload::HostExperts;
 use super::operators::{Operators, StageTables};
 use super::ops::Load;
+use super::peak::Peaks;
 use super::server::ServerStage;
 use super::serving::Overheads;
 use super::stage::{Local, Stage};
@@ -269,10 +270,10 @@ impl<'d, 'a> Build<'d, 'a> {
     ) -> Result<Local<'a>, Missing> {
         let deployment = self.deployment;
         let remote = if load.experts.iter().any(|experts| experts.host_layers > 0.0) {
-            let peak = matrix_peak(group, fetch)?;
+            let peaks = Peaks::new(group, fetch)?;
             let processor = self.processor()?;
             let link = group.host_link.value.get() * processor.fetch.get("link_achieved")?;
-            HostExperts::new(&load.experts, processor, fetch, peak, link, chunk)?
+            HostExperts::new(&load.experts, processor, fetch, peaks, link, chunk)?
         } else {
             None
         };

@@ -6,10 +6,10 @@ use super::deployment::Engine;
 /// The year of a build, from its version: a date (`2025-08`), a build (`b6118`, `c264f65 (9927)`)
 /// or a release (`0.12.0`). An unnamed or unreadable version stands for the newest builds measured.
 pub(super) fn build_year(constants: &Constants, engine: Engine, version: Option<&str>) -> u64 {
-    let newest = constants.newest_year();
+    let newest = constants.newest_year(engine);
     let Some(version) = version else { return newest };
     if let Some(year) = dated(version) {
-        return year;
+        return year.min(newest);
     }
     let number = match engine {
         Engine::LlamaCpp | Engine::IkLlamaCpp => build_number(version),
@@ -60,5 +60,7 @@ mod tests {
         assert_eq!(year(Engine::LlamaCpp, "c264f65ff (9927)"), 2026);
         assert_eq!(year(Engine::Vllm, "0.12.0"), 2025);
         assert_eq!(build_year(constants(), Engine::Mlx, None), 2026);
+        // Nothing newer was measured of it.
+        assert_eq!(build_year(constants(), Engine::IkLlamaCpp, None), 2025);
     }
 }

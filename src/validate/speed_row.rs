@@ -301,8 +301,9 @@ fn engine(name: &str) -> Result<Engine, String> {
 fn version(row: &Row<'_>) -> Option<String> {
     let version = row.text("engine_version");
     let readable = version.contains('(') || version.starts_with('b') || version.contains('.');
-    let own_number =
-        !matches!(row.text("engine"), "ollama" | "lmstudio") && !row.text("engine").starts_with("dynamo");
+    // Builds of ik_llama.cpp are numbered otherwise than those of llama.cpp.
+    let own_number = !matches!(row.text("engine"), "ollama" | "lmstudio" | "ik_llama.cpp")
+        && !row.text("engine").starts_with("dynamo");
     let chosen = if readable && own_number { version } else { row.text("source_date") };
     (!chosen.is_empty()).then(|| chosen.to_owned())
 }
@@ -310,7 +311,10 @@ fn version(row: &Row<'_>) -> Option<String> {
 /// Micro-batch or chunk: as stated, else the engine's default.
 fn chunk(row: &Row<'_>, engine: Engine) -> u64 {
     let stated = row.note("ub").and_then(|ub| ub.parse().ok());
+    // The pages of llama.cpp's own benches print `n_ubatch = 2048` above every table.
+    let own_benches = row.text("source").contains("ggml-org/llama.cpp/blob/master/benches/");
     stated.unwrap_or(match engine {
+        Engine::LlamaCpp | Engine::IkLlamaCpp if own_benches => 2048,
         Engine::LlamaCpp | Engine::IkLlamaCpp => 512,
         Engine::Mlx => 2048,
         Engine::KTransformers | Engine::Vllm | Engine::TensorRtLlm => 8192,

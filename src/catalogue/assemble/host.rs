@@ -83,7 +83,9 @@ impl Assembler<'_> {
                 format!("the memory channels of the host are not known; {rate} is assumed: {why}"),
             )
         });
-        let clock = says.clock_ghz.or_else(|| cpu.as_ref().and_then(clock));
+        let clock = says
+            .clock_ghz
+            .or_else(|| cpu.as_ref().and_then(|cpu| clock(cpu, self.assumed.all_core_clock.share)));
         let clock_ghz = clock.unwrap_or_else(|| {
             let ghz = guess.as_ref().map_or(2.0, |guess| guess.clock_ghz);
             self.assume(ghz, format!("the clock of the processor is not known; {ghz} GHz is assumed"))
@@ -210,11 +212,13 @@ pub(crate) fn channel_rate(channels: u64, mt_s: u64) -> Bandwidth {
     Bandwidth::new(channels as f64 * mt_s as f64 * 8e6)
 }
 
-/// The clock with all cores busy; the base clock where only that is published.
-fn clock(cpu: &Entry<Cpu>) -> Option<Fact<f64>> {
+/// The clock with all cores busy: as published, else part of the way from base to highest, else the base.
+fn clock(cpu: &Entry<Cpu>, share: f64) -> Option<Fact<f64>> {
     if let Some(ghz) = cpu.value.all_core_ghz {
         return Some(Fact::new(ghz, cpu_origin(cpu)));
     }
-    let ghz = cpu.value.base_ghz?;
-    Some(Fact::new(ghz, Origin::Derived("the base clock; no all-core clock is published".to_owned())))
+    let base = cpu.value.base_ghz?;
+    let ghz = cpu.value.max_ghz.map_or(base, |most| base + share * (most - base));
+    let how = "between the base clock and the highest; no all-core clock is published";
+    Some(Fact::new(ghz, Origin::Derived(how.to_owned())))
 }

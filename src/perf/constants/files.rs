@@ -434,9 +434,11 @@ impl Constants {
         self
     }
 
-    /// The newest year that was measured.
-    pub(in crate::perf) fn newest_year(&self) -> u64 {
-        self.table("newest_year").and_then(|table| table.general).map_or(0, |year| year as u64)
+    /// The newest year that was measured of an engine.
+    pub(in crate::perf) fn newest_year(&self, engine: Engine) -> u64 {
+        let table = self.table("newest_year");
+        let own = table.and_then(|table| table.cells.iter().find(|cell| cell.engine == Some(engine)));
+        own.map(|cell| cell.value).or_else(|| table?.general).map_or(0, |year| year as u64)
     }
 
     /// The year of a build of an engine; the year before the first listed for older ones.
