@@ -6,7 +6,7 @@
 
 use crate::arithmetic::formats::named;
 use crate::arithmetic::inventory::{Inventory, Item, Place};
-use crate::arithmetic::mix::{Mix, Part, Shape, Standing};
+use crate::arithmetic::mix::{Mix, Part, Shape, Standing, fallback};
 use crate::arithmetic::tensor::{Role, Tensor};
 use crate::arithmetic::weights::{Entry, Named};
 use crate::catalogue::decode::decode_text;
@@ -135,6 +135,15 @@ pub(crate) fn keeps_experts(model: &ModelSpec) -> bool {
     CONVERTERS.native_experts.contains(&model.id)
 }
 
+/// What decides on the format of a tensor.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    /// Always this one.
+    Fixed(&'static str),
+    /// A mix.
+    Mixed(Mix),
+}
+
 /// One model under one recipe.
 struct File<'a> {
     recipe: &'a Recipe,
@@ -187,56 +196,70 @@ impl<'a> File<'a> {
                 imatrix: recipe.imatrix,
             },
         };
-        file.shape.values = file.walk().filter(|(_, item)| file.part(item) == Part::Values).count() as u64;
+        let values = file.items.iter().filter(|item| file.part(item) == Part::Values);
+        file.shape.values = values.map(|item| file.layers_of(item).len() as u64).sum();
         file
     }
 
-    /// Every tensor inside a layer with the number of the layer, in the order of the file.
-    fn walk(&self) -> impl Iterator<Item = (u64, &'a Item)> {
-        (0..self.shape.layers).flat_map(move |layer| {
-            self.items.iter().copied().filter_map(move |item| {
-                let here = match &item.place {
-                    Place::Layers(layers) => layers.iter().any(|one| u64::from(one) == layer),
-                    Place::Prediction(_) => layer >= self.layers,
-                    Place::Input | Place::Output | Place::Tower | Place::Lookup => false,
-                };
-                here.then_some((layer, item))
-            })
-        })
+    /// The layers of the file that hold a tensor; none outside layers.
+    fn layers_of(&self, item: &Item) -> Vec<u32> {
+        match &item.place {
+            Place::Layers(layers) => {
+                let mut layers: Vec<u32> = layers.iter().collect();
+                layers.retain(|layer| u64::from(*layer) < self.shape.layers);
+                layers
+            }
+            Place::Prediction(_) => (self.layers as u32..self.shape.layers as u32).collect(),
+            Place::Input | Place::Output | Place::Tower | Place::Lookup => Vec::new(),
+        }
     }
 
     fn entries(&self) -> Vec<Entry> {
         let outside = self.items.iter().copied().chain(&self.output_twice);
         let outside = outside.filter(|item| !matches!(item.place, Place::Layers(_) | Place::Prediction(_)));
-        let nowhere = Standing { layer: 0, values: 0, downs: 0 };
-        let mut entries: Vec<Entry> =
-            outside.map(|item| entry(item.tensor, item.place.clone(), self.stored(item, nowhere))).collect();
-        let mut inside: Vec<(&Item, Named, Vec<u32>)> = Vec::new();
-        let mut at = nowhere;
-        for (layer, item) in self.walk() {
-            at.layer = layer;
-            let stored = self.stored(item, at);
-            match inside
-                .iter_mut()
-                .find(|(known, with, _)| std::ptr::eq(*known, item) && with.name == stored.name)
-            {
-                Some((_, _, layers)) => layers.push(layer as u32),
-                None => inside.push((item, stored, vec![layer as u32])),
-            }
-            match self.part(item) {
-                Part::Values => at.values += 1,
-                Part::Down => at.downs += 1,
-                Part::Embedding
-                | Part::Output
-                | Part::Keys
-                | Part::Queries
-                | Part::AttentionOut
-                | Part::Fused
-                | Part::GateUp
-                | Part::Rest => {}
+        let whole = |item: &Item| {
+            let part = self.part(item);
+            entry(item.tensor, item.place.clone(), self.first(self.rule(item, part), item, part))
+        };
+        let mut entries: Vec<Entry> = outside.map(whole).collect();
+        let inside: Vec<(&Item, Part, Vec<u32>)> =
+            self.items.iter().map(|item| (*item, self.part(item), self.layers_of(item))).collect();
+        let mut standings = self.standings(&inside);
+        let mut formats: Vec<(&Item, Named, Vec<u32>)> = Vec::new();
+        for (item, part, layers) in inside.into_iter().filter(|(_, _, layers)| !layers.is_empty()) {
+            let mix = match self.rule(item, part) {
+                Rule::Mixed(mix) if mix.varies(part) => mix,
+                rule => {
+                    for layer in &layers {
+                        standings[*layer as usize].pass(part);
+                    }
+                    formats.push((item, self.first(rule, item, part), layers));
+                    continue;
+                }
+            };
+            let (first, cols) = (formats.len(), row(&item.tensor));
+            let mut wanted: Vec<(&str, usize)> = Vec::with_capacity(2);
+            for layer in layers {
+                let at = &mut standings[layer as usize];
+                let word = mix.wanted(part, item.tensor.copies > 1, cols, *at, self.shape);
+                at.pass(part);
+                let known = wanted.iter().find(|(known, _)| *known == word).map(|(_, place)| *place);
+                let place = known.unwrap_or_else(|| {
+                    let stored = fallback(word, cols);
+                    let same = formats[first..].iter().position(|(_, with, _)| with.name == stored.name);
+                    let place = same.map_or(formats.len(), |place| first + place);
+                    if same.is_none() {
+                        formats.push((item, stored, Vec::new()));
+                    }
+                    wanted.push((word, place));
+                    place
+                });
+                formats[place].2.push(layer);
             }
         }
-        entries.extend(inside.into_iter().map(|(item, stored, layers)| {
+        // In the order of the file, layer after layer.
+        formats.sort_by_key(|(_, _, layers)| layers[0]);
+        entries.extend(formats.into_iter().map(|(item, stored, layers)| {
             let place = match item.place {
                 Place::Prediction(_) => Place::Prediction(layers.len() as u64),
                 Place::Layers(_) | Place::Input | Place::Output | Place::Tower | Place::Lookup => {
@@ -248,32 +271,56 @@ impl<'a> File<'a> {
         entries
     }
 
-    /// The format of a tensor.
-    fn stored(&self, item: &Item, at: Standing) -> Named {
-        let tensor = &item.tensor;
-        match tensor.role {
-            Role::Vector | Role::Router | Role::SharedRouter | Role::Conv | Role::Mix => return named("f32"),
-            Role::RouteTable => return named("i32"),
+    /// Where the first tensor of each layer stands.
+    fn standings(&self, inside: &[(&Item, Part, Vec<u32>)]) -> Vec<Standing> {
+        let mut standings: Vec<Standing> =
+            (0..self.shape.layers).map(|layer| Standing { layer, values: 0, downs: 0 }).collect();
+        for (_, part, layers) in inside {
+            for layer in layers {
+                standings[*layer as usize].pass(*part);
+            }
+        }
+        let (mut values, mut downs) = (0, 0);
+        for at in &mut standings {
+            (values, at.values) = (values + at.values, values);
+            (downs, at.downs) = (downs + at.downs, downs);
+        }
+        standings
+    }
+
+    /// The format of a tensor before all others of its part.
+    fn first(&self, rule: Rule, item: &Item, part: Part) -> Named {
+        let at = Standing { layer: 0, values: 0, downs: 0 };
+        match rule {
+            Rule::Fixed(name) => named(name),
+            Rule::Mixed(mix) => mix.stored(part, item.tensor.copies > 1, row(&item.tensor), at, self.shape),
+        }
+    }
+
+    /// What decides on the format of a tensor.
+    fn rule(&self, item: &Item, part: Part) -> Rule {
+        match item.tensor.role {
+            Role::Vector | Role::Router | Role::SharedRouter | Role::Conv | Role::Mix => {
+                return Rule::Fixed("f32");
+            }
+            Role::RouteTable => return Rule::Fixed("i32"),
             // Indexers that score blocks keep the type of the checkpoint.
-            Role::IndexQuery | Role::IndexKey if self.scores_blocks() => return named("bf16"),
+            Role::IndexQuery | Role::IndexKey if self.scores_blocks() => return Rule::Fixed("bf16"),
+            Role::ExpertGate | Role::ExpertUp | Role::ExpertDown if keeps_experts(self.model) => {
+                return Rule::Fixed("mxfp4");
+            }
             _ => {}
         }
-        let part = self.part(item);
         match (self.recipe.embeddings, part) {
-            (Embeddings::Large, Part::Embedding | Part::Output) => return named("q8_0"),
-            (Embeddings::Medium, Part::Embedding) => return named("q4_k"),
-            _ => {}
+            (Embeddings::Large, Part::Embedding | Part::Output) => Rule::Fixed("q8_0"),
+            (Embeddings::Medium, Part::Embedding) => Rule::Fixed("q4_k"),
+            // Unsloth's files of this mix are larger by 0.42 bits per weight of the experts, on nine of
+            // eleven models: what a third of them in 5.5 bits instead of 4.25 adds.
+            (_, Part::Down) if self.recipe.mix == Mix::Mxfp4Moe && self.recipe.resaved => {
+                Rule::Mixed(Mix::Q5KS)
+            }
+            _ => Rule::Mixed(self.recipe.mix),
         }
-        if matches!(tensor.role, Role::ExpertGate | Role::ExpertUp | Role::ExpertDown)
-            && keeps_experts(self.model)
-        {
-            return named("mxfp4");
-        }
-        // Unsloth's files of this mix are larger by 0.42 bits per weight of the experts, on nine of
-        // eleven models: what a third of them in 5.5 bits instead of 4.25 adds.
-        let five_bits = self.recipe.mix == Mix::Mxfp4Moe && self.recipe.resaved && part == Part::Down;
-        let mix = if five_bits { Mix::Q5KS } else { self.recipe.mix };
-        mix.stored(part, tensor.copies > 1, row(tensor), at, self.shape)
     }
 
     /// What a tensor is to the quantiser.

@@ -7,6 +7,7 @@ use crate::arithmetic::inventory::Inventory;
 use crate::arithmetic::mix::Mix;
 use crate::arithmetic::quality;
 use crate::arithmetic::scheme::{Family, Kind, Scheme};
+use crate::arithmetic::weights::Weights;
 use crate::catalogue::model::ModelSpec;
 use crate::fact::{Fact, Origin};
 use crate::units::Bytes;
@@ -21,14 +22,30 @@ const OFFERED: [&str; 22] = [
 /// A scheme must be smaller than the next better one of its family by so much to be worth its loss.
 const WORTHWHILE: f64 = 0.97;
 
+/// A scheme with the weights of a model in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The weights.
+    pub weights: Weights,
+}
+
+impl Offer {
+    /// Weighs a model in a scheme.
+    pub fn of(scheme: Scheme, model: &ModelSpec, inventory: &Inventory) -> Self {
+        let weights = scheme.weigh(model, inventory);
+        Self { scheme, weights }
+    }
+}
+
 /// Schemes worth offering for a model, best first: its native checkpoint, those that keep its
 /// experts as they are, and what is smaller.
 ///
 /// More bits than the model was trained in only repeat the same values: formats more than half a
 /// bit above the native one are left out, and so is what is no smaller than a better one.
-pub fn candidates(model: &ModelSpec) -> Vec<Scheme> {
+pub fn candidates(model: &ModelSpec, inventory: &Inventory) -> Vec<Offer> {
     let native = native_bits(model);
-    let inventory = Inventory::of(model);
     let worth =
         |scheme: &Scheme| quality_rank(scheme) <= native + 0.6 && (scheme.name() != "tq1_0" || native < 2.5);
     let names = carriers(model).iter().copied().chain(OFFERED);
@@ -37,8 +54,9 @@ pub fn candidates(model: &ModelSpec) -> Vec<Scheme> {
     [Scheme::native()]
         .into_iter()
         .chain(offered)
-        .filter(|scheme| {
-            let (family, bytes) = (scheme.family(), scheme.weigh(model, &inventory).total());
+        .map(|scheme| Offer::of(scheme, model, inventory))
+        .filter(|offer| {
+            let (family, bytes) = (offer.scheme.family(), offer.weights.total());
             let smaller = kept.iter().all(|(known, size)| *known != family || bytes < *size * WORTHWHILE);
             if smaller {
                 kept.push((family, bytes));
@@ -132,7 +150,9 @@ mod tests {
     use crate::catalogue::store::Catalogue;
 
     fn offered(id: &str) -> Vec<String> {
-        candidates(&Catalogue::embedded().model(id).unwrap().value).iter().map(Scheme::name).collect()
+        let model = Catalogue::embedded().model(id).unwrap().value;
+        let offers = candidates(&model, &Inventory::of(&model));
+        offers.iter().map(|offer| offer.scheme.name()).collect()
     }
 
     #[test]
@@ -164,10 +184,10 @@ mod tests {
         let model = Catalogue::embedded().model("glm-5.1").unwrap().value;
         let inventory = Inventory::of(&model);
         for &family in Family::ALL {
-            let sizes: Vec<f64> = candidates(&model)
+            let sizes: Vec<f64> = candidates(&model, &inventory)
                 .iter()
-                .filter(|scheme| scheme.family() == family)
-                .map(|scheme| scheme.weigh(&model, &inventory).total().get())
+                .filter(|offer| offer.scheme.family() == family)
+                .map(|offer| offer.weights.total().get())
                 .collect();
             assert!(sizes.is_sorted_by(|a, b| a > b), "{family}: {sizes:?}");
         }

@@ -25,7 +25,7 @@ use crate::units::Bytes;
 use crate::words;
 use std::fmt;
 
-pub use crate::arithmetic::offer::{candidates, quality_rank};
+pub use crate::arithmetic::offer::{Offer, candidates, quality_rank};
 
 words! {
     /// Which kind of file a scheme is, and so which engines read it.

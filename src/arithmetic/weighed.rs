@@ -1,7 +1,7 @@
 //! Shipped models in known schemes against sizes their makers and load logs state.
 
 use crate::arithmetic::inventory::{Inventory, Place};
-use crate::arithmetic::scheme::{Scheme, candidates};
+use crate::arithmetic::scheme::{Offer, Scheme, candidates};
 use crate::arithmetic::tensor::Role;
 use crate::arithmetic::weights::Weights;
 use crate::catalogue::model::ModelSpec;
@@ -87,10 +87,10 @@ fn every_model_weighs_in_every_scheme_offered() {
     for id in catalogue.model_ids() {
         let model = catalogue.model(id).unwrap().value;
         let inventory = Inventory::of(&model);
-        let schemes = candidates(&model);
-        assert!(schemes.len() > 1, "{id}");
-        for scheme in schemes {
-            let bytes = scheme.weigh(&model, &inventory).total().get();
+        let offers = candidates(&model, &inventory);
+        assert!(offers.len() > 1, "{id}");
+        for Offer { scheme, weights } in offers {
+            let bytes = weights.total().get();
             assert!(bytes.is_finite() && bytes > 0.0, "{id} {scheme}: {bytes}");
         }
     }

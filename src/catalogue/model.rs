@@ -165,7 +165,16 @@ impl LayerSet {
 
     /// How many of them lie in a range.
     pub fn count_in(&self, range: std::ops::Range<u32>) -> usize {
-        let below = |end: u32| self.0.partition_point(|layer| *layer < end);
+        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return 0 };
+        // Most sets have no gaps.
+        let whole = (last - first) as usize + 1 == self.0.len();
+        let below = |end: u32| {
+            if whole {
+                (end.clamp(*first, *last + 1) - first) as usize
+            } else {
+                self.0.partition_point(|layer| *layer < end)
+            }
+        };
         below(range.end).saturating_sub(below(range.start))
     }
 

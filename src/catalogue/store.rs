@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use thiserror::Error;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -208,17 +208,9 @@ impl Catalogue {
 
     /// A short hash of the shipped data, stable over platforms: two plans with the same version
     /// were computed from the same figures.
-    pub fn data_version() -> String {
-        // FNV-1a over words of eight bytes: stable, fast, and nobody attacks it here.
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-        for (path, text) in embedded_texts(&HARDWARE).into_iter().chain(embedded_texts(&MODELS)) {
-            for chunk in path.as_bytes().chunks(8).chain(text.as_bytes().chunks(8)) {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3);
-            }
-        }
-        format!("{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff))
+    pub fn data_version() -> &'static str {
+        static VERSION: LazyLock<String> = LazyLock::new(hash_of_embedded);
+        &VERSION
     }
 
     /// What is taken for granted where a machine does not say.
@@ -431,6 +423,19 @@ impl<T: Decode> Decode for Single<T> {
         };
         T::decode(entry, problems).map(Self)
     }
+}
+
+/// FNV-1a over words of eight bytes: stable, fast, and nobody attacks it here.
+fn hash_of_embedded() -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for (path, text) in embedded_texts(&HARDWARE).into_iter().chain(embedded_texts(&MODELS)) {
+        for chunk in path.as_bytes().chunks(8).chain(text.as_bytes().chunks(8)) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    format!("{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff))
 }
 
 /// The TOML files of an embedded folder in the order of their paths.

@@ -171,6 +171,11 @@ impl Deployment<'_> {
             .expect("a stage names a group of its machine")
     }
 
+    /// The groups of devices in use, neighbouring stages on one of them counted once.
+    pub fn device_groups(&self) -> impl Iterator<Item = &DeviceGroup> {
+        self.stages.chunk_by(|a, b| a.group == b.group).map(|run| self.device_group(&run[0]))
+    }
+
     /// The host of the first node.
     pub fn host(&self) -> &Host {
         self.machine.host()

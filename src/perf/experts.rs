@@ -11,9 +11,11 @@ use super::parts::Cost;
 use crate::catalogue::machine::DeviceGroup;
 use crate::perf::class::Class;
 use crate::units::math;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Untouched experts after 1, 2, 4, … tokens.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Touched {
     count: f64,
     left: Vec<f64>,
@@ -22,6 +24,18 @@ pub(super) struct Touched {
 impl Touched {
     /// Tokens of the last point: beyond, every expert is touched.
     const POINTS: usize = 21;
+
+    /// The curve of a shape, which every candidate of a model asks for: drawn once.
+    fn shared(count: f64, active: f64, skew: f64) -> Arc<Self> {
+        static DRAWN: RwLock<BTreeMap<[u64; 3], Arc<Touched>>> = RwLock::new(BTreeMap::new());
+        let key = [count, active, skew].map(f64::to_bits);
+        // A thread that panicked while it held the lock left whole curves behind.
+        let known = DRAWN.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let mut drawn = DRAWN.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(drawn.entry(key).or_insert_with(|| Arc::new(Self::new(count, active, skew))))
+        })
+    }
 
     /// Probabilities proportional to `rank^-skew`, at most 1, that sum to `active`.
     pub(super) fn new(count: f64, active: f64, skew: f64) -> Self {
@@ -91,7 +105,7 @@ fn powers(count: usize, exponent: f64) -> Vec<f64> {
 #[derive(Clone, Debug)]
 pub(super) struct GroupedExperts {
     pub load: ExpertLoad,
-    touched: Touched,
+    touched: Arc<Touched>,
     t0: f64,
     per_flop: f64,
     per_byte: f64,
@@ -123,7 +137,7 @@ impl GroupedExperts {
             compute *= math::pow(size, fetch.get("expert_size_exponent")?).clamp(0.5, 1.6);
         }
         Ok(Self {
-            touched: Touched::new(load.count, load.active, fetch.get("expert_skew")?),
+            touched: Touched::shared(load.count, load.active, fetch.get("expert_skew")?),
             t0: fetch.of("moe_t0", kind)? * 1e-6,
             per_flop: 1.0 / (compute * path.peak(group)?),
             per_byte: 1.0 / (fetch.of("moe_memory", kind)? * group.bandwidth.value.get()),

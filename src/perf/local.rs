@@ -14,7 +14,7 @@
 //! they absorb what the formulas leave out. Wrong where kernels differ from build to build, and for
 //! attention kinds without measured rows.
 
-use super::constants::{Basis, Fetch, Kind, Missing};
+use super::constants::{Basis, Fetch, Kind, Missing, PerKind};
 use super::ops::{ExpertLoad, Load, Owner};
 use super::parts::{Cost, Parts};
 use super::peak::Peaks;
@@ -153,10 +153,12 @@ impl<'a> LocalStage<'a> {
             Ok(fetch.of("weight_read_efficiency", kind)? * bandwidth)
         };
         let (mut weights, mut head, mut row) = (Cost::default(), Cost::default(), Cost::default());
+        let (mut reads, mut products) = (PerKind::new(), PerKind::new());
         for product in &load.products {
             let bytes = product.bytes * product.layers;
             let flop = 2.0 * product.weights() * product.layers;
-            let cost = Cost { time: bytes / read(fetch, product.kind)?, flop, bytes };
+            let rate = reads.of(product.kind, || read(fetch, product.kind))?;
+            let cost = Cost { time: bytes / rate, flop, bytes };
             if product.owner == Owner::Head {
                 head = head.and(cost);
             } else {
@@ -169,11 +171,9 @@ impl<'a> LocalStage<'a> {
         let scaling = fetch.get("block_scaling")?;
         for product in load.products.iter().filter(|product| product.owner != Owner::Head) {
             let flop = 2.0 * product.weights() * product.layers;
-            row = row.and(Cost {
-                time: flop * peaks.seconds(product.kind, fetch.of("gemm_rate", product.kind)?, scaling),
-                flop,
-                bytes: 0.0,
-            });
+            let share = products.of(product.kind, || fetch.of("gemm_rate", product.kind))?;
+            let time = flop * peaks.seconds(product.kind, share, scaling);
+            row = row.and(Cost { time, flop, bytes: 0.0 });
         }
         bases.products = fetch.basis();
 

@@ -43,4 +43,4 @@ pub use drafts::{Draft, Drafting};
 pub use estimator::{Estimator, Phase, Unpredictable};
 pub use interval::{Architecture, Regime};
 pub use resolve::Sources;
-pub use serving::{Demand, Lengths, Pool, Serving};
+pub use serving::{Demand, Lengths, Pool, Serving, SteadyStates};

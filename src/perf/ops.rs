@@ -211,7 +211,7 @@ impl<'a> Load<'a> {
 
 /// How many of the layers lie in the range.
 pub(super) fn within(layers: &LayerSet, range: &Range<u32>) -> f64 {
-    layers.iter().filter(|layer| range.contains(layer)).count() as f64
+    layers.count_in(range.clone()) as f64
 }
 
 /// How many layers two sets have in common; both are in order.

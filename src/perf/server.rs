@@ -12,7 +12,7 @@
 use super::attention::Attention;
 use super::class::Class;
 use super::collective::{AllReduce, AllToAll};
-use super::constants::{Basis, Fetch, Kind, Missing};
+use super::constants::{Basis, Fetch, Kind, Missing, PerKind};
 use super::experts::GroupedExperts;
 use super::gemm::{Gemm, Path};
 use super::operators::StageTables;
@@ -137,13 +137,14 @@ impl<'a> ServerStage<'a> {
         (tuned, tables): (bool, Option<StageTables>),
     ) -> Result<Self, Missing> {
         let moe = load.expert_layers() > 0.0;
-        let mut products = Vec::with_capacity(load.products.len());
+        let (mut products, mut gemms) = (Vec::with_capacity(load.products.len()), PerKind::new());
         for product in &load.products {
             // The router is part of the fixed time of experts, mixing of streams has its own.
             if matches!(product.owner, Owner::Router | Owner::Hyper) {
                 continue;
             }
-            let gemm = Gemm::new(Path::of(product.kind, group), group, moe, fetch)?;
+            let new = || Gemm::new(Path::of(product.kind, group), group, moe, fetch);
+            let gemm = gemms.of(product.kind, new)?;
             products.push(Multiplied { product: *product, gemm });
         }
         let mut bases = Bases { products: fetch.basis(), ..Bases::default() };

@@ -4,7 +4,7 @@
 //! an estimator answers for the steps, with or without drafts, and the engine's constants say how it
 //! makes up its steps.
 
-use super::closed_loop::{self, Grid, Load, Offline, Outcome, Policy, Pools, StepTimes, steady};
+use super::closed_loop::{self, Grid, Load, Offline, Outcome, Policy, Pools, PromptTimes, StepTimes};
 use super::constants::{Fetch, Missing};
 use super::drafts::Draft;
 use super::estimator::Estimator;
@@ -100,9 +100,10 @@ pub struct Pool<'e, 'a> {
 }
 
 /// The steps of an estimator under a demand.
+#[derive(Clone, Debug)]
 struct Steps<'e, 'a> {
     estimator: &'e Estimator<'a>,
-    demand: &'e Demand,
+    demand: Demand,
 }
 
 impl Steps<'_, '_> {
@@ -118,7 +119,7 @@ impl StepTimes for Steps<'_, '_> {
     }
 
     fn prefill(&self, tokens: f64) -> f64 {
-        let Demand { input, cached, .. } = *self.demand;
+        let Demand { input, cached, .. } = self.demand;
         let groups = self.estimator.groups as f64;
         if tokens >= input as f64 {
             let prompts = tokens / input.max(1) as f64 * groups;
@@ -130,7 +131,40 @@ impl StepTimes for Steps<'_, '_> {
     }
 }
 
-impl Estimator<'_> {
+/// The closed form of one kind of request under any number of users: what they share is asked once.
+#[derive(Clone, Debug)]
+pub struct SteadyStates<'e, 'a> {
+    prompts: PromptTimes<Steps<'e, 'a>>,
+    demand: Demand,
+}
+
+impl SteadyStates<'_, '_> {
+    /// Output tokens per second of so many users.
+    pub fn rate(&self, users: u64) -> TokenRate {
+        let load = Estimator::load(&Demand { users, ..self.demand });
+        TokenRate::new(self.prompts.rate(&load))
+    }
+
+    /// What so many users see.
+    pub fn serving(&self, users: u64) -> Serving {
+        let demand = Demand { users, ..self.demand };
+        let load = Estimator::load(&demand);
+        let found = self.prompts.steady(&load);
+        let output = TokenRate::new(found.output_rate);
+        Serving {
+            ttft: Seconds::new(found.ttft),
+            ttft_median: Seconds::new(found.ttft),
+            burst: Seconds::new(found.burst),
+            tpot: Seconds::new(found.tpot),
+            tpot_median: Seconds::new(found.tpot),
+            output_rate: output,
+            input_rate: output * (demand.input as f64 / demand.output.max(1) as f64),
+            limit: self.prompts.times().estimator.load_limit(&demand, found.prompt_share),
+        }
+    }
+}
+
+impl<'a> Estimator<'a> {
     fn policy(&self, poll: u64) -> Policy {
         let server = self.server;
         Policy {
@@ -159,7 +193,7 @@ impl Estimator<'_> {
 
     /// Walks through a run of requests step by step.
     pub fn serving(&self, demand: &Demand) -> Serving {
-        let steps = Steps { estimator: self, demand };
+        let steps = Steps { estimator: self, demand: *demand };
         let sequences = demand.users.min(demand.slots).max(1);
         let grid = Grid::new(&steps, sequences, self.chunk().min(demand.input.saturating_mul(sequences)));
         let outcome = closed_loop::closed_loop(&grid, &self.policy(demand.poll), &Self::load(demand));
@@ -168,25 +202,22 @@ impl Estimator<'_> {
 
     /// The steady state of the same in closed form, for ranking many.
     pub fn steady(&self, demand: &Demand) -> Serving {
-        let found =
-            steady(&Steps { estimator: self, demand }, &self.policy(demand.poll), &Self::load(demand));
-        let output = TokenRate::new(found.output_rate);
-        Serving {
-            ttft: Seconds::new(found.ttft),
-            ttft_median: Seconds::new(found.ttft),
-            burst: Seconds::new(found.burst),
-            tpot: Seconds::new(found.tpot),
-            tpot_median: Seconds::new(found.tpot),
-            output_rate: output,
-            input_rate: output * (demand.input as f64 / demand.output.max(1) as f64),
-            limit: self.load_limit(demand, found.prompt_share),
+        self.steady_states(demand).serving(demand.users)
+    }
+
+    /// The steady states of demands that differ in their users alone.
+    pub fn steady_states(&self, demand: &Demand) -> SteadyStates<'_, 'a> {
+        let steps = Steps { estimator: self, demand: *demand };
+        SteadyStates {
+            prompts: PromptTimes::new(steps, self.policy(demand.poll), demand.input),
+            demand: *demand,
         }
     }
 
     /// The most tokens per second with all requests queued from the start; nobody waits for a
     /// first token, so that times are those of the batch.
     pub fn maximum(&self, demand: &Demand) -> Serving {
-        let steps = Steps { estimator: self, demand };
+        let steps = Steps { estimator: self, demand: *demand };
         let grid = Grid::new(&steps, demand.slots.clamp(1, 2048 * self.groups), self.chunk());
         let found = closed_loop::offline_maximum(
             &grid,
@@ -219,7 +250,7 @@ impl Estimator<'_> {
     /// `transfer` seconds.
     pub fn separate(prefill: Pool<'_, '_>, decode: Pool<'_, '_>, transfer: f64, demand: &Demand) -> Serving {
         let steps = |pool: Pool<'_, '_>, sequences: u64, tokens: u64| {
-            Grid::new(&Steps { estimator: pool.worker, demand }, sequences, tokens)
+            Grid::new(&Steps { estimator: pool.worker, demand: *demand }, sequences, tokens)
         };
         let pools = Pools {
             prefill_workers: prefill.count,

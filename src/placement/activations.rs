@@ -43,7 +43,7 @@ impl Widths {
         let mut expert_layers = Vec::new();
         for (group, blocks) in spec.groups() {
             for block in blocks {
-                if matches!(block, Block::Experts(_)) {
+                if offloaded > 0 && matches!(block, Block::Experts(_)) {
                     expert_layers.extend(group.at.iter());
                 }
                 widths.widen(block);

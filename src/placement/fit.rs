@@ -4,7 +4,8 @@
 //! limits are found by bisection over the free memory of the fullest rank.
 
 use crate::perf::deployment::Deployment;
-use crate::placement::ledger::{Account, Ledger, LedgerKind, RankLedger};
+use crate::placement::account::Account;
+use crate::placement::ledger::{Ledger, LedgerKind, RankLedger};
 use crate::placement::seat::Load;
 use crate::placement::settings::Settings;
 use crate::units::Bytes;
@@ -78,7 +79,7 @@ pub fn largest_context(deployment: &Deployment<'_>, sequences: u64) -> Option<u6
 
 /// As [`largest_context`], for an account at hand and contexts up to `most`.
 pub fn largest_context_of(account: &Account<'_>, sequences: u64, most: u64) -> Option<u64> {
-    largest(most, |context| account.free(Load { sequences, context }) >= Bytes::ZERO)
+    largest(most, |context| account.free(Load { sequences, context }).get())
 }
 
 /// The most sequences of a context that fit at once; 0 when not even one does.
@@ -90,29 +91,32 @@ pub fn largest_concurrency(deployment: &Deployment<'_>, context: u64) -> u64 {
 
 /// As [`largest_concurrency`], for an account at hand.
 pub fn largest_concurrency_of(account: &Account<'_>, context: u64) -> u64 {
-    largest(MOST_SEQUENCES, |sequences| account.free(Load { sequences, context }) >= Bytes::ZERO).unwrap_or(0)
+    largest(MOST_SEQUENCES, |sequences| account.free(Load { sequences, context }).get()).unwrap_or(0)
 }
 
-/// The largest number of `1..=most` for which a falling condition holds.
-fn largest(most: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
-    if most == 0 || !holds(1) {
+/// The largest number of `1..=most` at which what is left, which falls, is not negative.
+fn largest(most: u64, left: impl Fn(u64) -> f64) -> Option<u64> {
+    let (mut low, mut high) = (1, most);
+    let (mut at_low, mut at_high) = (left(low), left(high));
+    if most == 0 || at_low < 0.0 {
         return None;
     }
-    // Doubling first: the answer is often far below `most`.
-    let mut low = 1;
-    let mut high = 2;
-    while high <= most && holds(high) {
-        low = high;
-        high *= 2;
+    if at_high >= 0.0 {
+        return Some(most);
     }
-    let mut high = high.min(most + 1);
+    // Memory grows nearly in a line, whose zero is almost the answer; halving between two such
+    // steps bounds their number where it does not.
+    let mut straight = true;
     while high - low > 1 {
-        let middle = low.midpoint(high);
-        if holds(middle) {
-            low = middle;
+        let share = if straight { at_low / (at_low - at_high) } else { 0.5 };
+        let middle = (low + ((high - low) as f64 * share) as u64).clamp(low + 1, high - 1);
+        let at_middle = left(middle);
+        if at_middle >= 0.0 {
+            (low, at_low) = (middle, at_middle);
         } else {
-            high = middle;
+            (high, at_high) = (middle, at_middle);
         }
+        straight = !straight;
     }
     Some(low)
 }
@@ -122,12 +126,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bisection_finds_the_edge() {
+    fn the_search_finds_the_edge() {
         for edge in [1, 2, 3, 4, 7, 8, 9, 63, 64, 65, 1000] {
-            assert_eq!(largest(1000, |n| n <= edge), Some(edge));
-            assert_eq!(largest(edge, |_| true), Some(edge));
+            let line = |n: u64| edge as f64 - n as f64;
+            assert_eq!(largest(1000, line), Some(edge));
+            assert_eq!(largest(1000, |n| if n <= edge { 0.0 } else { -1.0 }), Some(edge));
+            // In steps of 64, and with a bend.
+            assert_eq!(
+                largest(1000, |n| line(n.next_multiple_of(64)).min(0.5)),
+                (edge >= 64).then_some(edge / 64 * 64)
+            );
+            assert_eq!(largest(edge, |_| 1.0), Some(edge));
         }
-        assert_eq!(largest(10, |_| false), None);
-        assert_eq!(largest(0, |_| true), None);
+        assert_eq!(largest(10, |_| -1.0), None);
+        assert_eq!(largest(0, |_| 1.0), None);
     }
 }

@@ -5,12 +5,10 @@
 //! use are data with sources.
 
 use crate::fact::Origin;
-use crate::perf::deployment::{Deployment, Offload};
-use crate::placement::activations::Widths;
-use crate::placement::engine::{Basis, Charge, MemoryRules, facts, rules};
-use crate::placement::seat::{Load, Seat};
+use crate::perf::deployment::Deployment;
+use crate::placement::account::Account;
+use crate::placement::seat::Load;
 use crate::placement::settings::Settings;
-use crate::placement::shards;
 use crate::units::Bytes;
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -139,187 +137,12 @@ impl Load {
     }
 }
 
-/// A deployment with its weights already placed, ready to be asked about any load.
-pub struct Account<'a> {
-    deployment: &'a Deployment<'a>,
-    rules: &'static dyn MemoryRules,
-    host_seat: Seat<'a>,
-    seats: Vec<(Seat<'a>, Bytes)>,
-    host_weights: Bytes,
-}
-
-impl<'a> Account<'a> {
-    /// Places the weights.
-    pub fn new(deployment: &'a Deployment<'a>, settings: &'a Settings) -> Self {
-        let rules = rules(deployment.engine);
-        let spec = &deployment.model.spec;
-        let (offloaded, cpu_layers) = match deployment.placement.offload {
-            Offload::None => (0, 0),
-            Offload::Experts(layers) => (layers, 0),
-            Offload::Layers(layers) => (0, layers.min(spec.layer_count())),
-            Offload::All => (0, spec.layer_count()),
-        };
-        let widths = Widths::of(spec, offloaded);
-        let count = deployment.stages.len();
-        let host_seat = Seat {
-            deployment,
-            settings,
-            widths,
-            group: None,
-            first_layer: 0,
-            end_layer: cpu_layers,
-            stage: 0,
-            last: count == 0,
-        };
-        let seats = deployment
-            .stages
-            .iter()
-            .enumerate()
-            .map(|(stage, it)| {
-                let seat = Seat {
-                    group: Some(deployment.device_group(it)),
-                    first_layer: it.layers.start,
-                    end_layer: it.layers.end,
-                    stage,
-                    last: stage + 1 == count,
-                    ..host_seat
-                };
-                (seat, shards::on_rank(&seat, rules))
-            })
-            .collect();
-        let host_weights = shards::on_host(&host_seat, rules);
-        Self { deployment, rules, host_seat, seats, host_weights }
-    }
-
-    /// The stages with the bytes of weights on one rank of each.
-    pub fn seats(&self) -> &[(Seat<'a>, Bytes)] {
-        &self.seats
-    }
-
-    /// The part of the host: the layers it computes, if any.
-    pub fn host_seat(&self) -> &Seat<'a> {
-        &self.host_seat
-    }
-
-    /// The full account at a load.
-    pub fn ledger(&self, load: Load) -> Ledger {
-        let mut ranks: Vec<RankLedger> = self.seats.iter().map(|seat| self.rank(seat, load)).collect();
-        let host = self.host(load);
-        let replicas = self.deployment.placement.replicas;
-        if self.shares_memory() {
-            // One pool: what the host holds lies in the memory of the first rank.
-            if let Some(first) = ranks.first_mut() {
-                first.lines.extend(host.lines);
-                return Ledger { sequences: load.sequences, replicas, ranks, host: None };
-            }
-        }
-        Ledger { sequences: load.sequences, replicas, ranks, host: Some(host) }
-    }
-
-    /// What is left on the fullest account at a load; negative is the shortfall.
-    pub fn free(&self, load: Load) -> Bytes {
-        let mut host = self.host_room();
-        let on_host = total(&self.host_charges(load));
-        let mut worst = f64::INFINITY;
-        for (index, seat) in self.seats.iter().enumerate() {
-            let room = seat.0.group.map_or(Bytes::ZERO, |group| group.memory.value - group.in_use);
-            let mut free = room - total(&self.charges(seat, load));
-            if index == 0 && self.shares_memory() {
-                free = free - on_host;
-                host = Bytes::new(f64::INFINITY);
-            }
-            worst = worst.min(free.get());
-        }
-        Bytes::new(worst.min((host - on_host).get()))
-    }
-
-    fn charges(&self, (seat, weights): &(Seat<'a>, Bytes), load: Load) -> Vec<Charge> {
-        let mut charges = Vec::with_capacity(10);
-        charges.push(Charge::weights(*weights, "tensors of this stage, divided over its ranks"));
-        charges.push(self.spread(*weights));
-        self.rules.charge(seat, load, *weights, &mut charges);
-        charges
-    }
-
-    /// Room for weights larger than their rule says, where the rule is known to be unsure.
-    fn spread(&self, weights: Bytes) -> Charge {
-        let bytes = weights * self.deployment.weights.spread;
-        let rule = "half width of the interval of the weights' size";
-        Charge { kind: LedgerKind::Reserve, bytes, rule, basis: Basis::Weights }
-    }
-
-    fn rank(&self, seat: &(Seat<'a>, Bytes), load: Load) -> RankLedger {
-        let placement = &self.deployment.placement;
-        let (device, capacity, in_use) = seat
-            .0
-            .group
-            .map_or(("", Bytes::ZERO, Bytes::ZERO), |group| (&group.id, group.memory.value, group.in_use));
-        RankLedger {
-            name: format!("stage {} of {}: {device}", seat.0.stage + 1, self.seats.len()),
-            devices: placement.replicas * placement.dp * placement.tp,
-            capacity,
-            in_use,
-            lines: self.lines(&self.charges(seat, load)),
-        }
-    }
-
-    fn host_charges(&self, load: Load) -> Vec<Charge> {
-        let mut charges = Vec::with_capacity(6);
-        charges.push(Charge::weights(self.host_weights, "tensors kept in host memory"));
-        charges.push(self.spread(self.host_weights));
-        let shared = charges.len();
-        self.rules.charge_host(&self.host_seat, load, self.host_weights, &mut charges);
-        // Copies of the deployment on one node map the same file but have buffers of their own.
-        let copies = self.deployment.placement.replicas.div_ceil(self.deployment.machine.node_count().max(1));
-        for charge in &mut charges[shared..] {
-            charge.bytes = charge.bytes * f64::from(copies);
-        }
-        charges
-    }
-
-    fn host(&self, load: Load) -> RankLedger {
-        let host = self.deployment.host();
-        RankLedger {
-            name: "host".to_owned(),
-            devices: 1,
-            capacity: host.ram.value,
-            in_use: host.in_use.value,
-            lines: self.lines(&self.host_charges(load)),
-        }
-    }
-
-    fn host_room(&self) -> Bytes {
-        let host = self.deployment.host();
-        host.ram.value - host.in_use.value
-    }
-
-    /// Whether devices and host draw on one pool.
-    fn shares_memory(&self) -> bool {
-        self.seats.iter().any(|(seat, _)| seat.group.is_some_and(|group| group.accelerator.is_unified()))
-    }
-
-    fn lines(&self, charges: &[Charge]) -> Vec<Line> {
-        let engine = facts(self.deployment.engine);
-        let mut lines: Vec<Line> = charges
-            .iter()
-            .filter(|charge| charge.bytes != Bytes::ZERO)
-            .map(|charge| charge.line(engine, self.deployment.weights))
-            .collect();
-        lines.sort_by_key(|line| line.kind);
-        lines
-    }
-}
-
-fn total(charges: &[Charge]) -> Bytes {
-    charges.iter().map(|charge| charge.bytes).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::arithmetic::tensor::Shard;
     use crate::arithmetic::weights::Entry;
-    use crate::perf::deployment::{Engine, Placement};
+    use crate::perf::deployment::{Engine, Offload, Placement};
     use crate::placement::fixtures::{bf16, deployment, gemma_12b, kimi_k2, llama_8b, machine, qwen3_next};
     use proptest::prelude::*;
 

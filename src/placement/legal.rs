@@ -3,10 +3,10 @@
 use crate::arithmetic::kv::KvFormat;
 use crate::arithmetic::tensor::Shard;
 use crate::arithmetic::weights::{Decoding, Entry};
+use crate::catalogue::machine::DeviceGroup;
 use crate::catalogue::model::{Block, ModelSpec};
 use crate::perf::deployment::{Deployment, Engine, Offload};
 use crate::placement::engine::{EngineFacts, WeightSupport, facts};
-use std::collections::BTreeSet;
 
 /// Why an engine cannot run a deployment.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -184,16 +184,15 @@ fn devices(deployment: &Deployment<'_>, engine: &EngineFacts) -> Result<(), Ille
     if deployment.stages.is_empty() && !engine.cpu_only {
         return Err(Illegal::NeedsDevice { engine: name });
     }
-    let mut kinds = BTreeSet::new();
-    for stage in &deployment.stages {
-        let group = deployment.device_group(stage);
-        let vendor = group.accelerator.vendor.to_lowercase();
-        if !engine.vendors.contains(&vendor) {
+    let mut mixed = false;
+    let mut first = None;
+    for group in deployment.device_groups() {
+        if !names_vendor(&engine.vendors, group) {
             return Err(Illegal::Vendor { engine: name, vendor: group.accelerator.vendor.clone() });
         }
-        kinds.insert(&group.id);
+        mixed |= *first.get_or_insert(&group.id) != &group.id;
     }
-    if kinds.len() > 1 && !engine.mixed_devices {
+    if mixed && !engine.mixed_devices {
         return Err(Illegal::MixedDevices { engine: name });
     }
     if engine.needs_x86_host
@@ -205,6 +204,11 @@ fn devices(deployment: &Deployment<'_>, engine: &EngineFacts) -> Result<(), Ille
         return Err(Illegal::NeedsExperts { engine: name });
     }
     Ok(())
+}
+
+/// Whether a list of makers, in lower case, has that of a device.
+fn names_vendor(vendors: &[String], group: &DeviceGroup) -> bool {
+    vendors.iter().any(|vendor| vendor.eq_ignore_ascii_case(&group.accelerator.vendor))
 }
 
 fn division(deployment: &Deployment<'_>, engine: &EngineFacts) -> Result<(), Illegal> {
@@ -277,15 +281,14 @@ fn format(deployment: &Deployment<'_>, engine: &EngineFacts, entry: &Entry) -> R
     let Some(support) = engine.weights.iter().find(serves) else {
         return Err(Illegal::Weights { engine: deployment.engine, format: format() });
     };
-    for stage in &deployment.stages {
-        let group = deployment.device_group(stage);
-        let vendor = group.accelerator.vendor.to_lowercase();
-        if !support.vendors.is_empty() && !support.vendors.contains(&vendor) {
+    for group in deployment.device_groups() {
+        if !support.vendors.is_empty() && !names_vendor(&support.vendors, group) {
             return Err(Illegal::Weights { engine: deployment.engine, format: format() });
         }
-        let has = group.accelerator.compute_capability.as_deref().and_then(|text| text.parse::<f64>().ok());
-        if let (Some(least), Some(has)) = (support.min_compute_capability, has)
-            && vendor == "nvidia"
+        let capability = || group.accelerator.compute_capability.as_deref()?.parse::<f64>().ok();
+        if let Some(least) = support.min_compute_capability
+            && group.accelerator.vendor.eq_ignore_ascii_case("nvidia")
+            && let Some(has) = capability()
             && has < least
         {
             let device = group.accelerator.name.clone();

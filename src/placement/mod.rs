@@ -4,6 +4,7 @@
 //! account of one deployment and [`fit`] the largest context and concurrency it leaves room
 //! for. Each engine has one file of rules and one file of figures under [`engine`].
 
+pub mod account;
 pub mod activations;
 pub mod cache;
 pub mod engine;

@@ -7,7 +7,6 @@
 use crate::arithmetic::inventory::Place;
 use crate::arithmetic::tensor::{Role, Shard};
 use crate::arithmetic::weights::Entry;
-use crate::perf::deployment::Offload;
 use crate::placement::engine::{Home, MemoryRules};
 use crate::placement::seat::Seat;
 use crate::units::Bytes;
@@ -82,26 +81,22 @@ fn is_table(entry: &Entry) -> bool {
 /// Bytes of weights that stay in host memory.
 pub fn on_host(seat: &Seat<'_>, rules: &dyn MemoryRules) -> Bytes {
     let deployment = seat.deployment;
-    let placed = |layer: u32| deployment.stages.iter().any(|stage| stage.layers.contains(&layer));
     let cpu_only = deployment.stages.is_empty();
+    let offloaded = seat.widths.expert_layers_offloaded_end;
     let mut total = Bytes::ZERO;
     for entry in &deployment.weights.entries {
         let home = rules.home(entry, seat);
         let occurrences = match &entry.place {
             _ if home == Home::Nowhere => 0,
-            // Most candidates offload nothing; their stages hold every layer once.
-            Place::Layers(layers) if deployment.placement.offload == Offload::None => {
-                let held: usize =
-                    deployment.stages.iter().map(|stage| layers.count_in(stage.layers.clone())).sum();
-                layers.len().saturating_sub(held)
+            Place::Layers(layers) => {
+                // Stages hold a layer once, less the experts they leave to the host.
+                let expert = entry.tensor.shard == Shard::Expert;
+                let held = deployment.stages.iter().map(|stage| {
+                    let first = if expert { stage.layers.start.max(offloaded) } else { stage.layers.start };
+                    layers.count_in(first..stage.layers.end)
+                });
+                layers.len().saturating_sub(held.sum())
             }
-            Place::Layers(layers) => layers
-                .iter()
-                .filter(|layer| {
-                    let expert_on_host = entry.tensor.shard == Shard::Expert && seat.experts_on_host(*layer);
-                    !placed(*layer) || expert_on_host
-                })
-                .count(),
             Place::Input => usize::from(cpu_only || rules.keeps_input_on_host()),
             Place::Lookup => usize::from(cpu_only || home == Home::Host),
             Place::Output | Place::Tower => usize::from(cpu_only),

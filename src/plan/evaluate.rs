@@ -1,19 +1,23 @@
 //! One deployment becomes one candidate: fit, speed, throughput, cost, quality.
 
+use crate::arithmetic::scheme::Offer;
 use crate::catalogue::model::ModelSpec;
 use crate::economics;
 use crate::fact::{Confidence, Estimate, Fact};
+use crate::perf::Draft;
 use crate::perf::deployment::Deployment;
 use crate::perf::estimator::{Estimator, Phase};
-use crate::perf::operators::Operators;
+use crate::perf::ground;
 use crate::perf::time::Limit;
-use crate::perf::{Draft, Sources, ground};
-use crate::placement::fit::{Verdict, largest_concurrency, largest_context};
-use crate::placement::ledger::Ledger;
+use crate::placement::account::Account;
+use crate::placement::fit::{Verdict, largest_concurrency_of, largest_context_of, verdict};
 use crate::placement::name;
+use crate::placement::seat::Load;
+use crate::placement::settings::Settings;
 use crate::plan::answer::{Candidate, Cost, Fit, Service};
 use crate::plan::load::{Replicas, Requests, Served};
-use crate::plan::request::Workload;
+use crate::plan::options::Search;
+use crate::plan::request::{Request, Workload};
 use crate::units::math::{exp, ln, pow};
 use crate::units::{Money, Seconds, TokenRate, Tokens, Watts};
 
@@ -62,13 +66,14 @@ impl Speed {
             drafted => estimator.token_time(1.0, requests.depth(), drafted),
         };
         let (prefill, prefill_limit) = estimator.prefill_bound(load.prompt, 0, 1);
+        let served = replicas.under(estimator, &requests);
         Self {
             stream: rate(1, step),
             prompts: rate(load.prompt, prefill),
             ttft: prefill + estimator.handling(),
             limits: (prefill_limit, decode_limit),
-            best: replicas.fullest(estimator, &requests),
-            asked: replicas.serve(estimator, &requests, load.users),
+            best: served.fullest(),
+            asked: served.serve(load.users),
         }
     }
 }
@@ -139,20 +144,36 @@ fn together(a: f64, b: f64) -> f64 {
     exp((a * a + b * b).sqrt())
 }
 
-/// Evaluates a deployment known to fit.
+/// Evaluates one deployment as a plan evaluates every candidate, without its cost; none where it does
+/// not fit or its speed is not known.
+pub fn evaluate(deployment: &Deployment<'_>, offer: &Offer, request: &Request) -> Option<Candidate> {
+    let search = Search {
+        model: deployment.model,
+        machine: deployment.machine,
+        load: request.workload,
+        limits: &request.limits,
+        running: &Running::default(),
+        operators: request.operators.as_deref(),
+        enough: None,
+    };
+    let settings = Settings::for_deployment(deployment);
+    candidate(&search, deployment, &Account::new(deployment, &settings), offer)
+}
+
+/// Evaluates a deployment whose memory is accounted for.
 pub(super) fn candidate(
+    search: &Search<'_>,
     deployment: &Deployment<'_>,
-    ledger: &Ledger,
-    fit: Fit,
-    load: Workload,
-    running: &Running,
-    quality: Option<Fact<f64>>,
-    operators: Option<&Operators>,
+    account: &Account<'_>,
+    offer: &Offer,
 ) -> Option<Candidate> {
-    let estimator = Estimator::new(deployment, Sources { operators, ..Sources::shipped() }).ok()?;
+    let (load, running) = (search.load, search.running);
+    let ledger = account.ledger(Load::of(deployment));
+    let fit = fit_of(&verdict(&ledger))?;
+    let estimator = Estimator::new(deployment, search.sources()).ok()?;
     let d = deployment;
     let count = u64::from(d.placement.replicas.max(1));
-    let held = largest_concurrency(d, load.context);
+    let held = largest_concurrency_of(account, load.context);
     let speed = Speed::of(&estimator, Replicas::of(d, held), load, &d.model.spec);
     let prompts = speed.prompts * count as f64;
     let cost = Cost {
@@ -188,7 +209,7 @@ pub(super) fn candidate(
         fit,
         free_bytes: worst.free(),
         worst_device: worst.name.clone(),
-        largest_context: largest_context(d, load.users.div_ceil(count))?,
+        largest_context: largest_context_of(account, load.users.div_ceil(count), model.context.get())?,
         largest_concurrency: held * count,
         cache_bytes_per_session: ledger.cache_per_session(),
         prefill_tokens_per_s: certainty.rate(speed.prompts, Phase::Prefill),
@@ -200,7 +221,7 @@ pub(super) fn candidate(
         prefill_limit: speed.limits.0,
         decode_limit: speed.limits.1,
         cost,
-        quality,
+        quality: offer.scheme.quality(model),
         confidence: certainty.confidence,
         notes: notes(&estimator, load, model),
     })
@@ -237,7 +258,7 @@ fn rate(tokens: u64, time: Seconds) -> TokenRate {
 }
 
 /// Whether a verdict is an answer, and which.
-pub(super) fn fit_of(verdict: &Verdict) -> Option<Fit> {
+fn fit_of(verdict: &Verdict) -> Option<Fit> {
     match verdict {
         Verdict::Fits => Some(Fit::Fits),
         Verdict::Tight => Some(Fit::Tight),

@@ -179,7 +179,8 @@ fn explanation(request: &Request, spec: &ModelSpec, plan: &Plan, option: &Candid
     let requests = Requests::of(load, spec);
     let held = option.largest_concurrency / u64::from(option.placement.replicas.max(1));
     let replicas = Replicas::of(&deployment, held);
-    let served = [load.users, option.throughput.users].map(|n| replicas.serve(&estimator, &requests, n));
+    let under = replicas.under(&estimator, &requests);
+    let served = [load.users, option.throughput.users].map(|users| under.serve(users));
     let busy = |served: &Served| served.users_each.min(replicas.slots);
 
     let mut batches: Vec<u64> = std::iter::once(1).chain(served.iter().map(busy)).collect();

@@ -1,8 +1,8 @@
 //! Which formats fit at which context: one plan per context, read side by side.
 
-use crate::arithmetic::scheme::Scheme;
 use crate::catalogue::store::Catalogue;
 use crate::fact::{Estimate, Fact};
+use crate::perf::deployment::Model;
 use crate::plan::answer::{Candidate, Fit, Plan, Question, SCHEMA};
 use crate::plan::request::{Models, Request, Workload};
 use crate::plan::{PlanError, offered, plan};
@@ -86,7 +86,7 @@ pub fn fit(request: &Request, catalogue: &Catalogue) -> Result<FitTable, PlanErr
     contexts.sort_unstable();
     contexts.dedup();
     let formats = if request.limits.formats.is_empty() {
-        offered(spec).iter().map(Scheme::name).collect()
+        offered(&Model::new((**spec).clone())).into_iter().map(|offer| offer.weights.scheme).collect()
     } else {
         request.limits.formats.clone()
     };

@@ -18,7 +18,7 @@ use crate::plan::load::{Replicas, Requests, Served, doublings};
 use crate::plan::options::Search;
 use crate::plan::pools::{self, Split};
 use crate::plan::request::{Models, Request, Workload};
-use crate::plan::{PlanError, question, rebuilt, schemes};
+use crate::plan::{PlanError, offers, question, rebuilt};
 use crate::units::{Seconds, TokenRate};
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -148,7 +148,7 @@ pub fn frontier(request: &Request, sweep: &Sweep, catalogue: &Catalogue) -> Resu
     let request = Request { workload: load, ..request.clone() };
     crate::plan::specs(&request, catalogue)?;
     let model = Model::new((**spec).clone());
-    let schemes = schemes(&model, &request)?;
+    let offers = offers(&model, &request)?;
     let running = Running::default();
     let search = Search {
         model: &model,
@@ -159,9 +159,9 @@ pub fn frontier(request: &Request, sweep: &Sweep, catalogue: &Catalogue) -> Resu
         enough: request.limits.formats.is_empty().then_some(FORMATS),
         operators: request.operators.as_deref(),
     };
-    let found = search.run(&schemes);
+    let found = search.run(&offers);
     if found.considered == 0
-        && let Some(refusal) = crate::plan::refusal::refusal(&search, &schemes)
+        && let Some(refusal) = crate::plan::refusal::refusal(&search, &offers)
     {
         return Err(refusal);
     }
@@ -200,10 +200,10 @@ fn curve(search: &Search<'_>, option: &Candidate, sweep: &Sweep) -> Option<Curve
     let certainty = Certainty::of(&deployment, &estimator).drafted(requests.draft);
     let held = option.largest_concurrency / u64::from(option.placement.replicas.max(1));
     let replicas = Replicas::of(&deployment, held);
-    let devices = option.placement.devices();
+    let (served, devices) = (replicas.under(&estimator, &requests), option.placement.devices());
     let points = swept(replicas.all_slots(), sweep.users_max)
         .into_iter()
-        .map(|users| Point::new(&replicas.serve(&estimator, &requests, users), devices, &certainty));
+        .map(|users| Point::new(&served.serve(users), devices, &certainty));
     Some(Curve {
         id: option.id.clone(),
         format: option.format.clone(),

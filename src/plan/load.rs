@@ -1,12 +1,12 @@
 //! Requests on the replicas of a deployment: who is served at once, who waits, and at what rate.
 //!
-//! Every figure is the closed form of [`Estimator::steady`]: in its time per token the prompts of the
+//! Every figure is the closed form of [`Estimator::steady_states`]: in its time per token the prompts of the
 //! other users are counted. Users are spread evenly over replicas; beyond the sessions that fit they
 //! wait.
 
 use crate::catalogue::model::ModelSpec;
 use crate::perf::deployment::Deployment;
-use crate::perf::{Demand, Draft, Estimator, Lengths, Serving};
+use crate::perf::{Demand, Draft, Estimator, Lengths, Serving, SteadyStates};
 use crate::plan::request::Workload;
 use crate::units::TokenRate;
 
@@ -94,14 +94,32 @@ impl Replicas {
         self.count * self.slots
     }
 
+    /// What each does under such requests, from any number of users.
+    pub(super) fn under<'e, 'a>(
+        self,
+        estimator: &'e Estimator<'a>,
+        requests: &Requests,
+    ) -> ReplicasUnder<'e, 'a> {
+        ReplicasUnder { replicas: self, each: estimator.steady_states(&requests.demand(1, self.slots)) }
+    }
+}
+
+/// Replicas under one kind of request.
+#[derive(Clone, Debug)]
+pub(super) struct ReplicasUnder<'e, 'a> {
+    replicas: Replicas,
+    each: SteadyStates<'e, 'a>,
+}
+
+impl ReplicasUnder<'_, '_> {
     /// So many users.
-    pub(super) fn serve(self, estimator: &Estimator<'_>, requests: &Requests, users: u64) -> Served {
+    pub(super) fn serve(&self, users: u64) -> Served {
         let users = users.max(1);
-        let users_each = users.div_ceil(self.count);
-        let each = estimator.steady(&requests.demand(users_each, self.slots));
+        let users_each = users.div_ceil(self.replicas.count);
+        let each = self.each.serving(users_each);
         Served {
             users,
-            waiting: users.saturating_sub(self.all_slots()),
+            waiting: users.saturating_sub(self.replicas.all_slots()),
             users_each,
             total: each.output_rate * (users as f64 / users_each as f64),
             each,
@@ -110,15 +128,15 @@ impl Replicas {
 
     /// The load that gives the most output tokens per second: powers of two of sessions per replica
     /// up to what fits, and all that fit.
-    pub(super) fn fullest(self, estimator: &Estimator<'_>, requests: &Requests) -> Served {
-        let mut best = self.serve(estimator, requests, self.count);
-        for users in doublings(self.slots).skip(1) {
-            let served = self.serve(estimator, requests, users * self.count);
-            if served.total.get() > best.total.get() {
-                best = served;
+    pub(super) fn fullest(&self) -> Served {
+        let (mut best, mut most) = (1, TokenRate::ZERO);
+        for users in doublings(self.replicas.slots) {
+            let rate = self.each.rate(users);
+            if rate > most {
+                (best, most) = (users, rate);
             }
         }
-        best
+        self.serve(best * self.replicas.count)
     }
 }
 

@@ -20,6 +20,7 @@ mod request;
 pub use answer::{
     Amount, Candidate, Cost, Fit, Miss, ModelFacts, Plan, Question, Remedy, SCHEMA, Service, Term,
 };
+pub use evaluate::evaluate;
 pub use explanation::{Constant, Explanation, LayerKind, Peaks, Step, StepPart, explain};
 pub use fit::{Choice, FitCell, FitRow, FitTable, fit};
 pub use frontier::{Curve, Frontier, Point, Sweep, frontier};
@@ -28,7 +29,7 @@ pub use pools::{Division, Split};
 pub use request::{Limits, Models, Request, Workload};
 
 use crate::arithmetic::formats::format;
-use crate::arithmetic::scheme::{self, Family, Scheme};
+use crate::arithmetic::scheme::{self, Family, Offer, Scheme};
 use crate::catalogue::decode::BadFile;
 use crate::catalogue::model::{Grade, ModelSpec};
 use crate::catalogue::store::{Catalogue, LookupError};
@@ -147,7 +148,7 @@ pub fn plan(request: &Request, catalogue: &Catalogue) -> Result<Plan, PlanError>
     let mut plan = Plan {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        data: Catalogue::data_version(),
+        data: Catalogue::data_version().to_owned(),
         question: question(request),
         models: Vec::new(),
         options: Vec::new(),
@@ -205,7 +206,7 @@ fn answer(
     running: &Running,
 ) -> Result<(ModelFacts, Found), PlanError> {
     let model = Model::new(spec.clone());
-    let schemes = schemes(&model, request)?;
+    let offers = offers(&model, request)?;
     let all = matches!(request.models, Models::All);
     let search = Search {
         model: &model,
@@ -216,10 +217,10 @@ fn answer(
         operators: request.operators.as_deref(),
         enough: all.then_some(ENOUGH_FOR_ALL),
     };
-    let mut found = if all { best_of(&search, &schemes) } else { search.run(&schemes) };
+    let mut found = if all { best_of(&search, &offers) } else { search.run(&offers) };
     if found.considered == 0
         && !all
-        && let Some(refusal) = refusal::refusal(&search, &schemes)
+        && let Some(refusal) = refusal::refusal(&search, &offers)
     {
         return Err(refusal);
     }
@@ -234,9 +235,8 @@ fn answer(
         // The way out for the best format, and for the smallest if nothing fits: more would be noise.
         let last = if found.options.is_empty() { found.misses.len().saturating_sub(1) } else { 0 };
         for (_, miss) in found.misses.iter_mut().enumerate().filter(|(i, _)| *i == 0 || *i == last) {
-            if let Some(scheme) = schemes.iter().find(|scheme| scheme.name() == miss.format) {
-                miss.remedies =
-                    remedy::remedies(&search, scheme, defaults, request.objective, &found.options);
+            if let Some(offer) = offers.iter().find(|offer| offer.scheme.name() == miss.format) {
+                miss.remedies = remedy::remedies(&search, offer, defaults, request.objective, &found.options);
             }
         }
     }
@@ -245,48 +245,50 @@ fn answer(
 
 /// One good option of a model among many: with the help of host memory only where nothing fits the
 /// accelerators alone.
-fn best_of(search: &Search<'_>, schemes: &[Scheme]) -> Found {
+fn best_of(search: &Search<'_>, offers: &[Offer]) -> Found {
     if search.machine.device_count() == 0 {
-        return search.run(schemes);
+        return search.run(offers);
     }
     let alone = Limits { no_offload: true, ..search.limits.clone() };
-    let mut found = Search { limits: &alone, ..*search }.run(schemes);
+    let mut found = Search { limits: &alone, ..*search }.run(offers);
     if found.options.is_empty() && !search.limits.no_offload {
         let considered = found.considered;
-        found = search.run(schemes);
+        found = search.run(offers);
         found.considered += considered;
     }
     found
 }
 
-/// The formats to try, best quality first.
-fn schemes(model: &Model, request: &Request) -> Result<Vec<Scheme>, PlanError> {
+/// The formats to try with the weights in each, best quality first.
+fn offers(model: &Model, request: &Request) -> Result<Vec<Offer>, PlanError> {
     if request.limits.formats.is_empty() {
-        return Ok(offered(&model.spec));
+        return Ok(offered(model));
     }
-    let parse = |name: &String| {
-        Scheme::parse(name)
-            .map_err(|unknown| PlanError::UnknownFormat { name: name.clone(), near: unknown.near })
+    let weigh = |name: &String| match Scheme::parse(name) {
+        Ok(scheme) => Ok(Offer::of(scheme, &model.spec, &model.inventory)),
+        Err(unknown) => Err(PlanError::UnknownFormat { name: name.clone(), near: unknown.near }),
     };
-    request.limits.formats.iter().map(parse).collect()
+    request.limits.formats.iter().map(weigh).collect()
 }
 
 /// Formats worth trying for a model, best quality first.
-fn offered(spec: &ModelSpec) -> Vec<Scheme> {
+fn offered(model: &Model) -> Vec<Offer> {
     /// Experts of so few bits are native 4-bit experts with their scales.
     const FEW_BITS: f64 = 5.0;
-    let mut schemes = scheme::candidates(spec);
+    let Model { spec, inventory, .. } = model;
+    let mut offers = scheme::candidates(spec, inventory);
     let native = &spec.native;
     let experts = native.experts.as_deref().and_then(format).map(|named| named.format.bits());
     if experts.is_some_and(|bits| bits <= FEW_BITS) {
         // Nobody converts what was trained in 4 bits to other 4 bits; but its experts need kernels
         // that know them, and people ask whether plain FP8 would do.
-        schemes.retain(|s| *s == Scheme::native() || s.family() != Family::Safetensors);
+        offers.retain(|o| o.scheme == Scheme::native() || o.scheme.family() != Family::Safetensors);
         let fp8 = Scheme::parse("fp8").ok().filter(|_| native.default.starts_with("fp8"));
-        let after_native = schemes.len().min(1);
-        schemes.splice(after_native..after_native, fp8);
+        let after_native = offers.len().min(1);
+        let fp8 = fp8.map(|scheme| Offer::of(scheme, spec, inventory));
+        offers.splice(after_native..after_native, fp8);
     }
-    schemes
+    offers
 }
 
 /// The misses worth telling: all that are better than what fits, or the smallest if nothing does.

@@ -5,22 +5,23 @@
 //! fits nowhere the nearest miss is kept.
 
 use crate::arithmetic::kv::KvFormat;
-use crate::arithmetic::scheme::Scheme;
+use crate::arithmetic::scheme::Offer;
 use crate::arithmetic::weights::Weights;
 use crate::catalogue::machine::Machine;
 use crate::perf::Sources;
 use crate::perf::deployment::{Batching, Deployment, Engine, Model, Offload, Stage};
 use crate::perf::operators::Operators;
-use crate::placement::fit::verdict;
-use crate::placement::ledger::Ledger;
+use crate::placement::account::{Account, Placed};
 use crate::placement::legal::legal;
 use crate::placement::name;
 use crate::placement::search::{Layout, layouts};
+use crate::placement::seat::Load;
 use crate::placement::settings::Settings;
 use crate::plan::answer::{Candidate, Fit, Miss};
-use crate::plan::evaluate::{Running, candidate, fit_of};
+use crate::plan::evaluate::{Running, candidate};
 use crate::plan::request::{Limits, Workload};
 use crate::units::Bytes;
+use rayon::prelude::*;
 
 /// What was found for one model.
 #[derive(Debug, Default)]
@@ -51,42 +52,75 @@ pub(super) struct Search<'a> {
     pub enough: Option<usize>,
 }
 
+/// What one engine tries on the machine.
+struct Tries {
+    settings: Settings,
+    layouts: Vec<Layout>,
+    /// Cache formats, most exact first.
+    caches: Vec<KvFormat>,
+}
+
+impl Found {
+    /// Both, one after the other.
+    fn and(mut self, more: Self) -> Self {
+        self.options.extend(more.options);
+        self.misses.extend(more.misses);
+        Self { considered: self.considered + more.considered, ..self }
+    }
+}
+
 impl Search<'_> {
     /// What estimators draw on.
     pub(super) fn sources(&self) -> Sources<'_> {
         Sources { operators: self.operators, ..Sources::shipped() }
     }
 
-    /// Walks formats from the best down.
-    pub(super) fn run(&self, schemes: &[Scheme]) -> Found {
+    /// Walks formats from the best down; all at once where no number of them is enough.
+    pub(super) fn run(&self, offers: &[Offer]) -> Found {
+        let tries: Vec<Tries> = self.engines().map(|engine| self.tries(engine)).collect();
+        let mut done = vec![0; tries.len()];
+        if self.enough.is_none() {
+            let each = offers.par_iter().map(|offer| self.try_offer(&tries, offer, &mut done.clone()));
+            return each.collect::<Vec<_>>().into_iter().fold(Found::default(), Found::and);
+        }
+        // Of many models only what fits is told: what exceeds all memory needs no search.
+        let room = self.room();
+        let possible = offers.iter().filter(|offer| offer.weights.total().fits(room));
+        possible.fold(Found::default(), |found, offer| found.and(self.try_offer(&tries, offer, &mut done)))
+    }
+
+    /// Tries a format on every engine that does not have enough formats `done`.
+    fn try_offer(&self, tries: &[Tries], offer: &Offer, done: &mut [usize]) -> Found {
         let mut found = Found::default();
-        let mut satisfied: Vec<Engine> = Vec::new();
-        for scheme in schemes {
-            let weights = scheme.weigh(&self.model.spec, &self.model.inventory);
-            // Of many models only what fits is told: what exceeds all memory needs no search.
-            if self.enough.is_some() && weights.total().get() > self.room().get() {
+        let mut nearest: Option<Miss> = None;
+        let mut fitted = false;
+        for (tries, done) in tries.iter().zip(done) {
+            if self.enough.is_some_and(|enough| *done >= enough) {
+                fitted = true;
                 continue;
             }
-            let mut nearest: Option<Miss> = None;
-            let mut fitted = false;
-            for engine in self.engines() {
-                let done = satisfied.iter().filter(|e| **e == engine).count();
-                if self.enough.is_some_and(|enough| done >= enough) {
-                    fitted = true;
-                    continue;
-                }
-                let before = found.options.len();
-                let alone = self.try_engine(engine, scheme, &weights, &mut nearest, &mut found);
-                fitted |= alone;
-                if alone || (self.enough.is_some() && found.options.len() > before) {
-                    satisfied.push(engine);
-                }
-            }
-            if let Some(miss) = nearest.filter(|_| !fitted) {
-                found.misses.push(miss);
+            let before = found.options.len();
+            let alone = self.try_engine(tries, offer, &mut nearest, &mut found);
+            fitted |= alone;
+            if alone || found.options.len() > before {
+                *done += 1;
             }
         }
+        found.misses.extend(nearest.filter(|_| !fitted));
         found
+    }
+
+    /// What an engine may try, whatever the format of the weights.
+    fn tries(&self, engine: Engine) -> Tries {
+        let settings = Settings::of(engine);
+        Tries {
+            settings,
+            layouts: layouts(self.model, self.machine, engine)
+                .into_iter()
+                .filter(|layout| self.admits(layout))
+                .collect(),
+            caches: self.cache_formats(&settings),
+        }
     }
 
     /// All memory weights may lie in: that of the devices, and of the hosts where they may help.
@@ -113,31 +147,25 @@ impl Search<'_> {
     /// Tries all layouts of an engine; says whether one fits without help of host memory.
     fn try_engine(
         &self,
-        engine: Engine,
-        scheme: &Scheme,
-        weights: &Weights,
+        tries: &Tries,
+        offer: &Offer,
         nearest: &mut Option<Miss>,
         found: &mut Found,
     ) -> bool {
         let mut alone = false;
         // Layouts come in runs of one kind of offload, from little to all.
-        let layouts: Vec<Layout> = layouts(self.model, self.machine, engine)
-            .into_iter()
-            .filter(|layout| self.admits(layout))
-            .collect();
         let kind = |layout: &Layout| std::mem::discriminant(&layout.placement.offload);
-        for run in layouts.chunk_by(|a, b| kind(a) == kind(b)) {
+        for run in tries.layouts.chunk_by(|a, b| kind(a) == kind(b)) {
             let helped = run[0].placement.offload != Offload::None && self.machine.device_count() > 0;
             // The least offload that fits is enough, and one step more where that is tight: more is
             // only slower. Memory falls with every step, so that halving finds it.
             let first = if helped {
-                run.partition_point(|layout| !self.fits(engine, weights, layout.clone(), found))
+                run.partition_point(|layout| !self.fits(tries, offer, layout, found))
             } else {
                 0
             };
             for layout in &run[first..] {
-                let Some(option) = self.try_layout(engine, scheme, weights, layout.clone(), nearest, found)
-                else {
+                let Some(option) = self.try_layout(tries, offer, layout, nearest, found) else {
                     continue;
                 };
                 alone |= !helped;
@@ -152,14 +180,23 @@ impl Search<'_> {
     }
 
     /// Whether a layout fits with any cache format.
-    fn fits(&self, engine: Engine, weights: &Weights, layout: Layout, found: &mut Found) -> bool {
-        let settings = Settings::of(engine);
-        let mut deployment = self.deployment(engine, &settings, weights, layout);
-        self.cache_formats(&settings).into_iter().any(|kv| {
-            deployment.kv = kv;
+    fn fits(&self, tries: &Tries, offer: &Offer, layout: &Layout, found: &mut Found) -> bool {
+        let Some(mut deployment) = self.runnable(tries, offer, layout) else { return false };
+        let placed = Placed::of(&deployment, &tries.settings);
+        tries.caches.iter().any(|kv| {
+            deployment.kv = *kv;
             found.considered += 1;
-            legal(&deployment).is_ok() && fit_of(&verdict(&Ledger::of(&deployment))).is_some()
+            Account::with(&deployment, &tries.settings, &placed).free(Load::of(&deployment)) >= Bytes::ZERO
         })
+    }
+
+    /// The deployment of a layout with the first cache format, if the engine can run it. What it
+    /// offers it runs with every cache format it offers.
+    fn runnable<'a>(&'a self, tries: &Tries, offer: &'a Offer, layout: &Layout) -> Option<Deployment<'a>> {
+        let settings = &tries.settings;
+        let mut deployment = self.deployment(settings.engine, settings, &offer.weights, layout.clone());
+        deployment.kv = *tries.caches.first()?;
+        legal(&deployment).is_ok().then_some(deployment)
     }
 
     /// Whether a layout agrees with what the user fixed.
@@ -175,45 +212,41 @@ impl Search<'_> {
     /// The first cache format, from the most exact down, with which a layout fits.
     fn try_layout(
         &self,
-        engine: Engine,
-        scheme: &Scheme,
-        weights: &Weights,
-        layout: Layout,
+        tries: &Tries,
+        offer: &Offer,
+        layout: &Layout,
         nearest: &mut Option<Miss>,
         found: &mut Found,
     ) -> Option<Candidate> {
-        let settings = Settings::of(engine);
-        let mut deployment = self.deployment(engine, &settings, weights, layout);
-        for kv in self.cache_formats(&settings) {
-            deployment.kv = kv;
-            if legal(&deployment).is_err() {
+        let mut deployment = self.runnable(tries, offer, layout)?;
+        let placed = Placed::of(&deployment, &tries.settings);
+        // The shortfall that counts is that of the accelerators alone, where there are any.
+        let helped = deployment.placement.offload != Offload::None && self.machine.device_count() > 0;
+        for kv in &tries.caches {
+            deployment.kv = *kv;
+            found.considered += 1;
+            let account = Account::with(&deployment, &tries.settings, &placed);
+            let load = Load::of(&deployment);
+            let short = Bytes::ZERO - account.free(load);
+            if short <= Bytes::ZERO {
+                return candidate(self, &deployment, &account, offer);
+            }
+            if helped || nearest.as_ref().is_some_and(|miss| miss.short_bytes <= short) {
                 continue;
             }
-            found.considered += 1;
-            let ledger = Ledger::of(&deployment);
-            let verdict = verdict(&ledger);
-            if let Some(fit) = fit_of(&verdict) {
-                let quality = scheme.quality(&self.model.spec);
-                let (load, running, operators) = (self.load, self.running, self.operators);
-                return candidate(&deployment, &ledger, fit, load, running, quality, operators);
-            }
-            // The shortfall that counts is that of the accelerators alone, where there are any.
-            let helped = deployment.placement.offload != Offload::None && self.machine.device_count() > 0;
-            let Some(worst) = ledger.worst().filter(|_| !helped) else { continue };
-            let short = Bytes::ZERO - worst.free();
-            if nearest.as_ref().is_none_or(|miss| short.get() < miss.short_bytes.get()) {
-                *nearest = Some(Miss {
-                    model: self.model.spec.id.clone(),
-                    format: weights.scheme.clone(),
-                    weights_bytes: weights.total(),
-                    layout: name::words(&deployment.placement, engine),
-                    engine,
-                    short_bytes: short,
-                    device: worst.name.clone(),
-                    devices_short: worst.devices,
-                    remedies: Vec::new(),
-                });
-            }
+            let ledger = account.ledger(load);
+            let Some(worst) = ledger.worst() else { continue };
+            *nearest = Some(Miss {
+                model: self.model.spec.id.clone(),
+                format: offer.weights.scheme.clone(),
+                weights_bytes: offer.weights.total(),
+                layout: name::words(&deployment.placement, deployment.engine),
+                engine: deployment.engine,
+                short_bytes: Bytes::ZERO - worst.free(),
+                device: worst.name.clone(),
+                devices_short: worst.devices,
+                remedies: Vec::new(),
+            });
         }
         None
     }

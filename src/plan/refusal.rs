@@ -1,6 +1,6 @@
 //! Why nothing can run the way the user fixed it: a fault of the question, not a lack of memory.
 
-use crate::arithmetic::scheme::Scheme;
+use crate::arithmetic::scheme::Offer;
 use crate::catalogue::machine::Machine;
 use crate::catalogue::nearest::alternatives;
 use crate::perf::deployment::{Engine, Placement};
@@ -14,14 +14,14 @@ use crate::plan::request::Limits;
 use std::collections::BTreeSet;
 
 /// The refusal of a search that found nothing to consider, if the user fixed anything.
-pub(super) fn refusal(search: &Search<'_>, schemes: &[Scheme]) -> Option<PlanError> {
+pub(super) fn refusal(search: &Search<'_>, offers: &[Offer]) -> Option<PlanError> {
     let limits = search.limits;
     let divided = limits.tp.or(limits.pp).or(limits.dp).is_some() || limits.expert_parallel.is_some();
     if !divided && limits.engines.is_empty() && limits.kv.is_none() && limits.formats.is_empty() {
         return None;
     }
-    let why = reason(search, schemes)?;
-    let hint = if divided { possible(search, schemes) } else { other_engines(search, schemes) };
+    let why = reason(search, offers)?;
+    let hint = if divided { possible(search, offers) } else { other_engines(search, offers) };
     Some(PlanError::NoSuchLayout { why, hint })
 }
 
@@ -50,7 +50,7 @@ pub(super) fn too_few_devices(limits: &Limits, machine: &Machine) -> Option<Stri
 }
 
 /// What speaks against the fixed division: too few devices, then the model, then the engine.
-fn reason(search: &Search<'_>, schemes: &[Scheme]) -> Option<String> {
+fn reason(search: &Search<'_>, offers: &[Offer]) -> Option<String> {
     let limits = search.limits;
     let division = division(limits);
     if division.expert_parallel && !search.model.spec.is_moe() {
@@ -61,11 +61,10 @@ fn reason(search: &Search<'_>, schemes: &[Scheme]) -> Option<String> {
     }
     let layout = exact(search.model, search.machine, division)?;
     let mut refused = Vec::new();
-    for scheme in schemes {
-        let weights = scheme.weigh(&search.model.spec, &search.model.inventory);
+    for Offer { weights, .. } in offers {
         for engine in search.engines() {
             let settings = Settings::of(engine);
-            let mut deployment = search.deployment(engine, &settings, &weights, layout.clone());
+            let mut deployment = search.deployment(engine, &settings, weights, layout.clone());
             deployment.kv = search.cache_formats(&settings).first().copied().unwrap_or(deployment.kv);
             refused.push(legal(&deployment).err());
         }
@@ -102,14 +101,14 @@ const fn blames_model(why: &Illegal) -> bool {
 }
 
 /// Engines that run what the one asked for does not.
-fn other_engines(search: &Search<'_>, schemes: &[Scheme]) -> Option<String> {
+fn other_engines(search: &Search<'_>, offers: &[Offer]) -> Option<String> {
     if search.limits.engines.is_empty() {
         return None;
     }
     let freed = Limits { engines: Vec::new(), ..search.limits.clone() };
     let free = Search { limits: &freed, ..*search };
     let mut able: Vec<&str> = Vec::new();
-    for (engine, _) in runnable(&free, schemes) {
+    for (engine, _) in runnable(&free, offers) {
         if !able.contains(&engine.word()) {
             able.push(engine.word());
         }
@@ -118,10 +117,9 @@ fn other_engines(search: &Search<'_>, schemes: &[Scheme]) -> Option<String> {
 }
 
 /// Every engine and layout of a search that is legal with some format of weights and cache.
-fn runnable(search: &Search<'_>, schemes: &[Scheme]) -> Vec<(Engine, Placement)> {
+fn runnable(search: &Search<'_>, offers: &[Offer]) -> Vec<(Engine, Placement)> {
     let mut found: Vec<(Engine, Placement)> = Vec::new();
-    for scheme in schemes {
-        let weights = scheme.weigh(&search.model.spec, &search.model.inventory);
+    for Offer { weights, .. } in offers {
         for engine in search.engines() {
             let settings = Settings::of(engine);
             for layout in layouts(search.model, search.machine, engine) {
@@ -129,7 +127,7 @@ fn runnable(search: &Search<'_>, schemes: &[Scheme]) -> Vec<(Engine, Placement)>
                 if found.contains(&division) || !search.admits(&layout) {
                     continue;
                 }
-                let mut deployment = search.deployment(engine, &settings, &weights, layout);
+                let mut deployment = search.deployment(engine, &settings, weights, layout);
                 let runs = search.cache_formats(&settings).into_iter().any(|kv| {
                     deployment.kv = kv;
                     legal(&deployment).is_ok()
@@ -144,7 +142,7 @@ fn runnable(search: &Search<'_>, schemes: &[Scheme]) -> Vec<(Engine, Placement)>
 }
 
 /// What the first of the fixed numbers could be instead, the others kept.
-fn possible(search: &Search<'_>, schemes: &[Scheme]) -> Option<String> {
+fn possible(search: &Search<'_>, offers: &[Offer]) -> Option<String> {
     type Number = fn(&Placement) -> u32;
     let limits = search.limits;
     let (flag, number, freed): (&str, Number, Limits) = if limits.tp.is_some() {
@@ -157,7 +155,7 @@ fn possible(search: &Search<'_>, schemes: &[Scheme]) -> Option<String> {
         return None;
     };
     let free = Search { limits: &freed, ..*search };
-    let numbers: BTreeSet<u32> = runnable(&free, schemes).iter().map(|(_, p)| number(p)).collect();
+    let numbers: BTreeSet<u32> = runnable(&free, offers).iter().map(|(_, p)| number(p)).collect();
     let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
     let (last, rest) = numbers.split_last()?;
     let listed = if rest.is_empty() { last.clone() } else { format!("{} or {last}", rest.join(", ")) };

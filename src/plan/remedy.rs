@@ -1,7 +1,7 @@
 //! "Does not fit" with a way out: the nearest changes that would make a format fit, each with its
 //! speed and cost.
 
-use crate::arithmetic::scheme::Scheme;
+use crate::arithmetic::scheme::Offer;
 use crate::catalogue::machine::Machine;
 use crate::economics::{self, Defaults};
 use crate::plan::answer::{Candidate, Remedy};
@@ -21,20 +21,19 @@ const MORE: [u32; 5] = [2, 3, 4, 6, 8];
 /// `options` are those already found: one of this format fits only with the help of host memory.
 pub(super) fn remedies(
     search: &Search<'_>,
-    scheme: &Scheme,
+    offer: &Offer,
     defaults: &Defaults,
     objective: Objective,
     options: &[Candidate],
 ) -> Vec<Remedy> {
-    let helped = best_of(options.iter().filter(|option| option.format == scheme.name()), objective);
+    let helped = best_of(options.iter().filter(|option| option.format == offer.weights.scheme), objective);
     let mut found: Vec<Remedy> =
         helped.map(|option| remedy("host memory".to_owned(), option)).into_iter().collect();
     let alone = Limits { no_offload: search.machine.device_count() > 0, ..search.limits.clone() };
     let search = &Search { limits: &alone, ..*search };
     let load = search.load;
     if load.users > 1
-        && let Some(best) =
-            best(&Search { load: Workload { users: 1, ..load }, ..*search }, scheme, objective)
+        && let Some(best) = best(&Search { load: Workload { users: 1, ..load }, ..*search }, offer, objective)
     {
         let users = best.largest_concurrency;
         let change = if users == 1 { "1 user".to_owned() } else { format!("at most {users} users") };
@@ -47,7 +46,7 @@ pub(super) fn remedies(
             output: load.output.min(context / 4),
             ..load
         };
-        if let Some(best) = best(&Search { load: shorter, ..*search }, scheme, objective) {
+        if let Some(best) = best(&Search { load: shorter, ..*search }, offer, objective) {
             found.push(remedy(
                 format!("a context of {}", tokens(best.largest_context.min(load.context))),
                 &best,
@@ -60,7 +59,7 @@ pub(super) fn remedies(
         let running =
             Running { per_hour: economics::per_hour(&machine, defaults), power: economics::power(&machine) };
         let bigger = Search { machine: &machine, running: &running, ..*search };
-        if let Some(best) = best(&bigger, scheme, objective) {
+        if let Some(best) = best(&bigger, offer, objective) {
             found.push(remedy(describe(search.machine, &machine), &best));
             break;
         }
@@ -69,8 +68,8 @@ pub(super) fn remedies(
 }
 
 /// The best option of a changed search.
-fn best(search: &Search<'_>, scheme: &Scheme, objective: Objective) -> Option<Candidate> {
-    best_of(&search.run(std::slice::from_ref(scheme)).options, objective).cloned()
+fn best(search: &Search<'_>, offer: &Offer, objective: Objective) -> Option<Candidate> {
+    best_of(&search.run(std::slice::from_ref(offer)).options, objective).cloned()
 }
 
 /// The best of some options; equals by id.

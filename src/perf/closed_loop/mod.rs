@@ -4,7 +4,7 @@
 //! - [`closed_loop`] walks through the steps of one replica whose users each send the next request
 //!   when the last is answered; [`separate_pools`] does the same for prefill and decode on separate
 //!   workers.
-//! - [`steady`] is the closed form of the first, for ranking many candidates.
+//! - [`PromptTimes::steady`] is the closed form of the first, for ranking many candidates.
 //! - [`open_loop`] is the closed form for requests that come at a rate of their own; [`replayed`]
 //!   walks through such a run.
 //! - [`offline_maximum`] has all requests queued from the start.
@@ -36,7 +36,7 @@ pub(super) use offline::{Offline, OfflineMaximum, offline_maximum};
 pub(super) use open::{OpenLoop, Unstable, open_loop};
 pub(super) use outcome::{Outcome, Spread};
 pub(super) use pools::{Pools, separate_pools};
-pub(super) use steady::{Steady, steady};
+pub(super) use steady::{PromptTimes, Steady};
 
 /// Times of the steps of one replica, seconds; positive and finite.
 pub(super) trait StepTimes {
@@ -45,6 +45,16 @@ pub(super) trait StepTimes {
     /// One step of `tokens` prompt tokens in every group of attention, from prompts of the mean
     /// length.
     fn prefill(&self, tokens: f64) -> f64;
+}
+
+impl<T: StepTimes> StepTimes for &T {
+    fn decode(&self, sequences: f64) -> f64 {
+        (**self).decode(sequences)
+    }
+
+    fn prefill(&self, tokens: f64) -> f64 {
+        (**self).prefill(tokens)
+    }
 }
 
 /// How an engine makes up its steps.

@@ -65,7 +65,7 @@ pub(in crate::perf) fn open_loop(
 ) -> Result<OpenLoop, Unstable> {
     let slots = load.slots.max(1) as f64;
     let out = load.output.max(1) as f64;
-    let prompts = PromptTimes { times, policy, input: load.input.max(1) as f64 };
+    let prompts = PromptTimes::new(times, *policy, load.input);
     let at = |in_flight: f64| Queue::new(&prompts, in_flight, rate, out, slots);
     let excess = |in_flight: f64| rate * at(in_flight).residence(out) - in_flight;
     if at(slots).utilisation >= 1.0 || excess(slots) > 0.0 {
@@ -96,7 +96,7 @@ struct Queue {
 
 impl Queue {
     fn new<T: StepTimes>(prompts: &PromptTimes<T>, in_flight: f64, rate: f64, out: f64, slots: f64) -> Self {
-        let (times, policy) = (prompts.times, prompts.policy);
+        let (times, policy) = (&prompts.times, &prompts.policy);
         let decode = times.decode(in_flight.max(1.0));
         let pace = prompts.pace(decode, in_flight / out, in_flight / out);
         let utilisation = rate * (pace.cost + out * times.decode(slots) / slots);
@@ -108,7 +108,7 @@ impl Queue {
         // A request that finds the replica at work waits for half a step on average.
         let under_way = in_flight.min(1.0) * decode / 2.0;
         let held = if in_flight > 0.0 { prompts.gathering(decode, in_flight / out) } else { 0.0 };
-        let ttft = policy.api + prompts.alone() + in_flight.min(1.0) * beside + under_way + held + wait;
+        let ttft = policy.api + prompts.alone + in_flight.min(1.0) * beside + under_way + held + wait;
         Self { pace, ttft, wait, busy, utilisation }
     }
 

@@ -22,57 +22,17 @@ pub(in crate::perf) struct Steady {
 /// Share of the requests of a run that come in the rush at its start, at ten per user.
 const RUSH: f64 = 0.1;
 
-/// The steady state of `load`, without walking through steps.
-///
-/// Every step gives each sequence one token, so that `m = C/O` of `C` users end their answer of `O`
-/// tokens with it and send a new prompt. With prompts of `I` tokens:
-///
-/// - a step that has prompts has `k = m / (1 - exp(-m))` (Poisson, at least one), more where they
-///   are held back until every group has one, at most what the chunk holds;
-/// - each then costs `c = prefill(k I) / k`;
-/// - `TPOT = decode(C) + (C-1)/O (c - overlap min(decode(1), prefill(I)) / k)`.
-///
-/// A prompt waits for half of a decode step and of its like before its own step:
-/// `TTFT = api + prefill(k I) + beside + decode(C) / 2 + u/2 (prefill(I) + decode(C))` with
-/// `u = (C-1) c / (O TPOT)`, `beside` the decode steps that it shares, less the overlap, or the host's
-/// time. Users beyond the slots wait for one; the rate follows from Little's law.
-///
-/// Holds for lengths that differ (equal ones keep requests in step). The initial rush of a
-/// measured run is kept apart, in [`Steady::burst`]. Requests of such a run come in waves at first,
-/// which share steps more than this says: with groups of attention that hold nothing back it is up
-/// to 45 % too slow.
-pub(in crate::perf) fn steady(times: &impl StepTimes, policy: &Policy, load: &Load) -> Steady {
-    let users = load.users.min(load.slots).max(1) as f64;
-    let out = load.output.max(1) as f64;
-    let prompts = PromptTimes { times, policy, input: load.input.max(1) as f64 };
-    let decode = times.decode(users);
-    let pace = prompts.pace(decode, users / out, (users - 1.0) / out);
-    let per_token = users / (out * pace.tpot);
-    let ttft = if users > 1.0 {
-        let busy = (per_token * pace.cost * (users - 1.0) / users).min(1.0);
-        let held = prompts.gathering(decode, users / out);
-        let step = pace.cost * pace.together + prompts.pieces() * prompts.beside(decode);
-        policy.api + step + decode / 2.0 + busy / 2.0 * prompts.step(decode) + held
-    } else {
-        policy.api + prompts.alone() + if policy.mixed { 0.0 } else { prompts.pieces() * policy.step }
-    };
-    let residence = ttft + (out - 1.0) * pace.tpot;
-    let waiting = load.users.max(1) as f64 / users - 1.0;
-    Steady {
-        ttft: ttft + waiting * residence,
-        burst: RUSH * (prompts.rush(users) - prompts.alone()).max(0.0),
-        tpot: pace.tpot,
-        output_rate: users * out / residence,
-        prompt_share: (per_token * pace.added).min(1.0),
-    }
-}
-
-/// Times of prompts of the mean length that share steps.
-pub(super) struct PromptTimes<'a, T> {
-    pub(super) times: &'a T,
-    pub(super) policy: &'a Policy,
+/// Times of prompts of the mean length that share steps; the same under any number of users.
+#[derive(Clone, Debug)]
+pub(in crate::perf) struct PromptTimes<T> {
+    pub(super) times: T,
+    pub(super) policy: Policy,
     /// Tokens of a prompt.
-    pub(super) input: f64,
+    input: f64,
+    /// A prompt that has its steps for itself.
+    pub(super) alone: f64,
+    /// What a mixed step saves: the weights are read once.
+    saved: f64,
 }
 
 /// Mean number of arrivals where there is at least one, from the mean over all.
@@ -92,7 +52,78 @@ pub(super) struct Pace {
     pub(super) together: f64,
 }
 
-impl<T: StepTimes> PromptTimes<'_, T> {
+impl<T: StepTimes> PromptTimes<T> {
+    /// Times of prompts of so many tokens.
+    pub(in crate::perf) fn new(times: T, policy: Policy, input: u64) -> Self {
+        let mut prompts = Self { times, policy, input: input.max(1) as f64, alone: 0.0, saved: 0.0 };
+        prompts.alone = prompts.together(1.0);
+        if policy.mixed && policy.overlap > 0.0 {
+            prompts.saved = policy.overlap * prompts.times.decode(1.0).min(prompts.alone);
+        }
+        prompts
+    }
+
+    /// The times of single steps.
+    pub(in crate::perf) const fn times(&self) -> &T {
+        &self.times
+    }
+
+    /// The steady state of `load`, without walking through steps.
+    ///
+    /// Every step gives each sequence one token, so that `m = C/O` of `C` users end their answer of `O`
+    /// tokens with it and send a new prompt. With prompts of `I` tokens:
+    ///
+    /// - a step that has prompts has `k = m / (1 - exp(-m))` (Poisson, at least one), more where they
+    ///   are held back until every group has one, at most what the chunk holds;
+    /// - each then costs `c = prefill(k I) / k`;
+    /// - `TPOT = decode(C) + (C-1)/O (c - overlap min(decode(1), prefill(I)) / k)`.
+    ///
+    /// A prompt waits for half of a decode step and of its like before its own step:
+    /// `TTFT = api + prefill(k I) + beside + decode(C) / 2 + u/2 (prefill(I) + decode(C))` with
+    /// `u = (C-1) c / (O TPOT)`, `beside` the decode steps that it shares, less the overlap, or the host's
+    /// time. Users beyond the slots wait for one; the rate follows from Little's law.
+    ///
+    /// Holds for lengths that differ (equal ones keep requests in step). The initial rush of a
+    /// measured run is kept apart, in [`Steady::burst`]. Requests of such a run come in waves at first,
+    /// which share steps more than this says: with groups of attention that hold nothing back it is up
+    /// to 45 % too slow.
+    pub(in crate::perf) fn steady(&self, load: &Load) -> Steady {
+        let users = load.users.min(load.slots).max(1) as f64;
+        let burst = RUSH * (self.rush(users) - self.alone).max(0.0);
+        Steady { burst, ..self.after_the_rush(load) }
+    }
+
+    /// Output tokens per second of the same, which the rush does not enter.
+    pub(in crate::perf) fn rate(&self, load: &Load) -> f64 {
+        self.after_the_rush(load).output_rate
+    }
+
+    fn after_the_rush(&self, load: &Load) -> Steady {
+        let users = load.users.min(load.slots).max(1) as f64;
+        let out = load.output.max(1) as f64;
+        let decode = self.times.decode(users);
+        let pace = self.pace(decode, users / out, (users - 1.0) / out);
+        let per_token = users / (out * pace.tpot);
+        let ttft = if users > 1.0 {
+            let busy = (per_token * pace.cost * (users - 1.0) / users).min(1.0);
+            let held = self.gathering(decode, users / out);
+            let step = pace.cost * pace.together + self.pieces() * self.beside(decode);
+            self.policy.api + step + decode / 2.0 + busy / 2.0 * self.step(decode) + held
+        } else {
+            let beside = if self.policy.mixed { 0.0 } else { self.pieces() * self.policy.step };
+            self.policy.api + self.alone + beside
+        };
+        let residence = ttft + (out - 1.0) * pace.tpot;
+        let waiting = load.users.max(1) as f64 / users - 1.0;
+        Steady {
+            ttft: ttft + waiting * residence,
+            burst: 0.0,
+            tpot: pace.tpot,
+            output_rate: users * out / residence,
+            prompt_share: (per_token * pace.added).min(1.0),
+        }
+    }
+
     fn groups(&self) -> f64 {
         self.policy.groups.max(1) as f64
     }
@@ -102,25 +133,15 @@ impl<T: StepTimes> PromptTimes<'_, T> {
         (self.policy.chunk as f64 * self.groups() / self.input).max(1.0)
     }
 
-    /// A prompt that has its steps for itself.
-    pub(super) fn alone(&self) -> f64 {
-        self.together(1.0)
-    }
-
     /// Steps over which a prompt is split.
     pub(super) fn pieces(&self) -> f64 {
         let chunk = self.policy.chunk.max(1) as f64;
         if self.policy.splits_prompts { (self.input / chunk).ceil().max(1.0) } else { 1.0 }
     }
 
-    /// What a mixed step saves: the weights are read once.
-    fn saved(&self) -> f64 {
-        if self.policy.mixed { self.policy.overlap * self.times.decode(1.0).min(self.alone()) } else { 0.0 }
-    }
-
     /// What a step with prompts takes beside them.
     pub(super) fn beside(&self, decode: f64) -> f64 {
-        if self.policy.mixed { decode - self.saved() } else { self.policy.step }
+        if self.policy.mixed { decode - self.saved } else { self.policy.step }
     }
 
     /// So many prompts over all groups, in full steps and one for the rest.
@@ -149,13 +170,13 @@ impl<T: StepTimes> PromptTimes<'_, T> {
         let gathered = (1.0 + arrivals * self.policy.hold as f64).min(self.groups());
         let together = at_least_one(arrivals).max(gathered).min(self.most());
         let cost = self.together(together) / together;
-        let added = (cost - self.saved() / together).max(0.0);
+        let added = (cost - self.saved / together).max(0.0);
         Pace { tpot: decode + others * added, cost, added, together }
     }
 
     /// A step that holds one prompt beside what decodes, where that is mixed.
     fn step(&self, decode: f64) -> f64 {
-        self.alone() + if self.policy.mixed { self.pieces() * decode } else { 0.0 }
+        self.alone + if self.policy.mixed { self.pieces() * decode } else { 0.0 }
     }
 
     /// Mean time a prompt is held back: half of the time until every group has one, or of the
@@ -170,6 +191,10 @@ impl<T: StepTimes> PromptTimes<'_, T> {
 mod tests {
     use super::super::Lengths;
     use super::*;
+
+    fn steady(times: &impl StepTimes, policy: &Policy, load: &Load) -> Steady {
+        PromptTimes::new(times, *policy, load.input).steady(load)
+    }
 
     struct Even;
 

@@ -53,6 +53,10 @@ const fn load(users: u64, input: u64, output: u64) -> Load {
     Load { users, input, output, lengths: Lengths::Uniform, requests, slots: 4096 }
 }
 
+fn steady(times: &impl StepTimes, policy: &Policy, load: &Load) -> Steady {
+    PromptTimes::new(times, *policy, load.input).steady(load)
+}
+
 struct Point {
     closed: Steady,
     walked: Outcome,

@@ -182,3 +182,26 @@ impl Kind {
         }
     }
 }
+/// What constants of a kind give, worked out once for every kind that is met.
+#[derive(Clone, Debug)]
+pub(in crate::perf) struct PerKind<T>(Vec<(Kind, T)>);
+
+impl<T: Copy> PerKind<T> {
+    /// Nothing yet.
+    pub(in crate::perf) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// What was worked out for a kind, or is now.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(in crate::perf) fn of<E>(&mut self, kind: Kind, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == kind) {
+            return Ok(*known);
+        }
+        let value = work()?;
+        self.0.push((kind, value));
+        Ok(value)
+    }
+}

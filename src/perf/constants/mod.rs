@@ -29,6 +29,7 @@ pub use files::{
     constants,
 };
 pub use kind::Kind;
+pub(in crate::perf) use kind::PerKind;
 pub use origin::{Provenance, Subject};
 
 use crate::fact::Confidence;

@@ -373,7 +373,7 @@ mod tests {
             let mut asked = deployment(&model, &weights, &machine, Engine::Vllm, tp(ranks));
             asked.batching.chunk = 8192;
             let settings = Settings { sequences: Some(256), ..Settings::of(Engine::Vllm) };
-            let account = crate::placement::ledger::Account::new(&asked, &settings);
+            let account = crate::placement::account::Account::new(&asked, &settings);
             let peak = activations(&account.seats()[0].0, Load { sequences: 1, context: 8192 });
             assert!((peak.in_gib() - 1.26).abs() < 0.02, "{peak}");
         }
