@@ -10,9 +10,10 @@
 //!       + m (D(ub) expert bytes / (e em BW) + layers t_ub) + t_token
 //! ```
 //!
-//! P is the rate of the unit that multiplies the type (see [`super::peak`]). Constants are joint fits to published measurements (see the data files), so
-//! they absorb what the formulas leave out. Wrong where kernels differ from build to build, and for
-//! attention kinds without measured rows.
+//! P is the rate of the unit that multiplies the type (see [`super::peak`]). Servers read and multiply
+//! at once: their products take the root of the squares of both. Constants are joint fits to published
+//! measurements (see the data files), so they absorb what the formulas leave out. Wrong where kernels
+//! differ from build to build, and for attention kinds without measured rows.
 
 use super::constants::{Basis, Fetch, Kind, Missing, PerKind};
 use super::ops::{ExpertLoad, Load, Owner};
@@ -22,6 +23,7 @@ use super::stage::Rows;
 use super::time::Limit;
 use crate::catalogue::machine::DeviceGroup;
 use crate::perf::class::Class;
+use crate::perf::deployment::Engine;
 use crate::units::math;
 
 /// Experts of one shape with their constants.
@@ -92,6 +94,8 @@ pub(super) struct LocalStage<'a> {
     further_row: f64,
     matrix_row: f64,
     pad: f64,
+    /// Whether the kernels of the engine multiply while they read.
+    overlaps: bool,
     chunk: f64,
     bases: Bases,
 }
@@ -105,6 +109,32 @@ struct Bases {
     fixed: Basis,
     rows: Basis,
     products: Basis,
+}
+
+/// Whether an engine reads ahead of the matrix unit: servers run one such kernel whatever the number of
+/// rows.
+const fn overlaps(engine: Engine) -> bool {
+    match engine {
+        Engine::LlamaCpp | Engine::IkLlamaCpp | Engine::Mlx | Engine::KTransformers => false,
+        Engine::Vllm | Engine::Sglang | Engine::Atom | Engine::TensorRtLlm => true,
+    }
+}
+
+/// Time of reading and multiplying that overlap, with a soft corner.
+fn both(read: f64, multiply: f64) -> f64 {
+    (read * read + multiply * multiply).sqrt()
+}
+
+/// Microseconds of launches of a decode step.
+fn layers(load: &Load<'_>, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
+    let mut time = load.layers * fetch.get("t_layer")?;
+    if load.expert_layers() > 0.0 {
+        time += load.expert_layers() * fetch.get("t_moe")?;
+    }
+    if load.recurrent_layers() > 0.0 {
+        time += load.recurrent_layers() * fetch.get("t_state")?;
+    }
+    Ok(time)
 }
 
 /// Seconds that a micro-batch takes beside its products: launches, weights read again, and the last
@@ -206,15 +236,10 @@ impl<'a> LocalStage<'a> {
         let state_multiply = 1.0 / (fetch.get("local_state_compute")? * peak);
         bases.attention = fetch.basis();
 
-        let mut t_layers = load.layers * fetch.get("t_layer")?;
-        if load.expert_layers() > 0.0 {
-            t_layers += load.expert_layers() * fetch.get("t_moe")?;
-        }
-        if load.recurrent_layers() > 0.0 {
-            t_layers += load.recurrent_layers() * fetch.get("t_state")?;
-        }
+        let t_layers = layers(&load, fetch)? * US;
         let t_token = fetch.get("t_token")? * US;
-        let t_micro = micro_batch(&load, weights.time, fetch)?;
+        let overlaps = overlaps(fetch.asked.engine);
+        let t_micro = micro_batch(&load, if overlaps { 0.0 } else { weights.time }, fetch)?;
         let bytes = activation_bytes(&load, share);
         let activations =
             Cost { time: bytes * fetch.get("activation_traffic")? / bandwidth, flop: 0.0, bytes: 0.0 };
@@ -229,7 +254,6 @@ impl<'a> LocalStage<'a> {
         let matrix_row = row.time + experts.iter().map(|e| e.multiply * e.load.layers).sum::<f64>();
         bases.rows = fetch.basis();
 
-        let t_layers = t_layers * US;
         Ok(Self {
             load,
             weights,
@@ -248,6 +272,7 @@ impl<'a> LocalStage<'a> {
             further_row,
             matrix_row,
             pad,
+            overlaps,
             chunk,
             bases,
         })
@@ -291,7 +316,14 @@ impl<'a> LocalStage<'a> {
             let cost = Cost { time: bytes * self.state, flop: 0.0, bytes: 2.0 * bytes };
             parts.add("state", mixer.layers, Limit::Memory, cost, &self.bases.attention);
         }
-        if tokens > 1.0 {
+        if tokens > 1.0 && self.overlaps {
+            let experts = self.experts.iter().map(|experts| {
+                experts.load.distinct(math::pow(tokens, self.overlap)) * experts.load.layers * experts.read
+            });
+            let read = self.weights.time + experts.sum::<f64>();
+            let cost = Cost::fixed(both(read, tokens * self.matrix_row) - read);
+            parts.add("further rows", layers, Limit::Compute, cost, &self.bases.rows);
+        } else if tokens > 1.0 {
             // Matrix-vector kernels pay for every row; matrix-matrix kernels for a padded tile.
             let vector = (tokens - 1.0) * self.further_row;
             let matrix = tokens.max(self.pad) * self.matrix_row;
@@ -315,21 +347,27 @@ impl<'a> LocalStage<'a> {
         );
         let activations = self.activations.times(tokens);
         parts.add("activations", layers, Limit::Memory, activations, &self.bases.fixed);
-        parts.add("matrix products", layers, Limit::Compute, self.row.times(tokens), &self.bases.products);
+        let mut products = self.row.times(tokens);
+        if self.overlaps {
+            products.time = both(products.time, self.weights.time * chunks);
+        }
+        parts.add("matrix products", layers, Limit::Compute, products, &self.bases.products);
         parts.add("output matrix", 1.0, Limit::Memory, self.head.with_rows(sequences), &self.bases.weights);
         for experts in &self.experts {
             let load = &experts.load;
             let rows = chunk * load.active / load.count;
             let slow = (rows + self.half_rows) / rows;
+            let multiply = tokens * experts.multiply * slow * load.layers;
             let cost = Cost {
-                time: tokens * experts.multiply * slow * load.layers,
+                time: multiply,
                 flop: 2.0 * tokens * load.active * load.weights * experts.share * load.layers,
                 bytes: 0.0,
             };
             parts.add("experts", load.layers, Limit::Compute, cost, &self.bases.experts);
             let touched = load.distinct(chunk) * load.layers * chunks;
-            let cost =
-                Cost { time: touched * experts.read, flop: 0.0, bytes: touched * load.bytes * experts.share };
+            let read = touched * experts.read;
+            let read = if self.overlaps { both(read, multiply) - multiply } else { read };
+            let cost = Cost { time: read, flop: 0.0, bytes: touched * load.bytes * experts.share };
             parts.add("experts", load.layers, Limit::Memory, cost, &self.bases.experts);
         }
         for (mixer, constants) in self.load.mixers.iter().zip(&self.mixers) {

@@ -22,6 +22,8 @@ pub(super) struct Peaks {
     wide: f64,
     /// Products of quantised weights.
     quantised: f64,
+    /// Products of 8-bit floats.
+    eight: f64,
     /// Products of 4-bit floats.
     four: f64,
     /// Single precision beside the matrix units; none where they are the same units.
@@ -41,6 +43,7 @@ impl Peaks {
                     attention: rate,
                     wide: rate,
                     quantised: rate,
+                    eight: rate,
                     four: rate,
                     vector: None,
                 });
@@ -76,6 +79,7 @@ impl Peaks {
                     },
                     wide: sustained(wide),
                     quantised: sustained(quantised),
+                    eight: sustained(half),
                     four: rates.fp4.map_or(quantised, |four| four / 2.0) * clock,
                     vector: rates.fp32.map(|rate| rate * clock),
                 })
@@ -88,7 +92,8 @@ impl Peaks {
             | Engine::TensorRtLlm => {
                 let half = sustained(rates.fp16.or(rates.bf16).unwrap_or(0.0).max(single));
                 let wide = sustained(wide);
-                Ok(Self { half, attention: half, wide, quantised: half, four: half, vector: None })
+                let eight = rates.fp8.map_or(half, sustained);
+                Ok(Self { half, attention: half, wide, quantised: half, eight, four: half, vector: None })
             }
         }
     }
@@ -108,6 +113,7 @@ impl Peaks {
         match kind {
             Kind::F16 => self.half,
             Kind::Bf16 => self.wide,
+            Kind::Fp8 => self.eight,
             Kind::Fp4 => self.four,
             _ => self.quantised,
         }
