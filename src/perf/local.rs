@@ -137,6 +137,22 @@ fn layers(load: &Load<'_>, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
     Ok(time)
 }
 
+/// What reading and multiplying the cache costs in every mixer, from a bandwidth and a peak.
+fn mixers(load: &Load<'_>, bandwidth: f64, peak: f64, fetch: &mut Fetch<'_>) -> Result<Vec<Mixing>, Missing> {
+    let mut all = Vec::with_capacity(load.mixers.len());
+    for mixer in &load.mixers {
+        if mixer.is_recurrent() {
+            // Its state has constants of its own.
+            all.push(Mixing { read: 0.0, multiply: 0.0 });
+            continue;
+        }
+        let read = fetch.of("kv_read_efficiency", mixer.head)? * bandwidth;
+        let multiply = fetch.of("attention_rate", mixer.head)? * peak;
+        all.push(Mixing { read: 1.0 / read, multiply: 1.0 / multiply });
+    }
+    Ok(all)
+}
+
 /// Seconds that a micro-batch takes beside its products: launches, weights read again, and the last
 /// tiles of every product, which keep the device waiting however many rows it has.
 fn micro_batch(load: &Load<'_>, read: f64, fetch: &mut Fetch<'_>) -> Result<f64, Missing> {
@@ -221,17 +237,7 @@ impl<'a> LocalStage<'a> {
         bases.experts = fetch.basis();
 
         let flash = if flash { 1.0 } else { fetch.get("attention_without_flash")? };
-        let mut mixers = Vec::with_capacity(load.mixers.len());
-        for mixer in &load.mixers {
-            if mixer.is_recurrent() {
-                // Its state has constants of its own.
-                mixers.push(Mixing { read: 0.0, multiply: 0.0 });
-                continue;
-            }
-            let rate = fetch.of("kv_read_efficiency", mixer.head)? * bandwidth;
-            let products = fetch.of("attention_rate", mixer.head)? * flash * peaks.attention;
-            mixers.push(Mixing { read: 1.0 / rate, multiply: 1.0 / products });
-        }
+        let mixers = mixers(&load, bandwidth, flash * peaks.attention, fetch)?;
         let state = 2.0 / (fetch.get("local_state_memory")? * bandwidth);
         let state_multiply = 1.0 / (fetch.get("local_state_compute")? * peak);
         bases.attention = fetch.basis();
