@@ -44,11 +44,12 @@ pub fn from_config(text: &str, name: &str) -> Result<ModelSpec, ImportError> {
     if problems.is_empty() { Ok(spec) } else { Err(fail(problems)) }
 }
 
-/// The `model_type` and its rules: of the whole file if known, else of its text model, else the
-/// plain ones.
+/// The `model_type` and its rules: of the whole file if known, else of its text model or of the class
+/// that runs it, else the plain ones.
 fn architecture<'a>(root: &'a Map<String, Value>, fields: &Fields<'a>) -> (&'a str, &'static Dialect) {
     let outer = root.get("model_type").and_then(Value::as_str);
-    let candidates = [outer, fields.text("model_type")];
+    let class = fields.words("architectures").and_then(|classes| dialect::of_class(classes.first()?));
+    let candidates = [outer, fields.text("model_type"), class];
     let found = candidates.into_iter().flatten().find_map(|kind| Some((kind, dialect::known(kind)?)));
     found.unwrap_or_else(|| {
         let kind = outer.unwrap_or("");

@@ -280,6 +280,13 @@ pub(super) fn known(model_type: &str) -> Option<&'static Dialect> {
     DIALECTS.iter().find(|dialect| dialect.types.contains(&model_type))
 }
 
+/// The `model_type` of a class such as `Qwen3NextForCausalLM`: its name without its task.
+pub(super) fn of_class(class: &str) -> Option<&'static str> {
+    let name = class.split("For").next()?.to_lowercase();
+    let mut types = DIALECTS.iter().flat_map(|dialect| dialect.types.iter().copied());
+    types.find(|kind| kind.replace('_', "") == name)
+}
+
 /// The known `model_type` most like this one.
 pub(super) fn nearest_type(model_type: &str) -> Option<&'static str> {
     nearest(model_type, DIALECTS.iter().flat_map(|dialect| dialect.types.iter().copied()))
@@ -297,6 +304,13 @@ mod tests {
         types.sort_unstable();
         types.dedup();
         assert_eq!(types.len(), count);
+    }
+
+    #[test]
+    fn classes_name_their_type() {
+        assert_eq!(of_class("Qwen3NextForCausalLM"), Some("qwen3_next"));
+        assert_eq!(of_class("Gemma3ForConditionalGeneration"), Some("gemma3"));
+        assert_eq!((of_class("ForCausalLM"), of_class("")), (None, None));
     }
 
     #[test]

@@ -37,6 +37,17 @@ impl<'a> Fields<'a> {
         Some(Fields { tables, notes: Rc::clone(&self.notes) })
     }
 
+    /// The first table inside, whatever its key.
+    pub(super) fn first_table(&self) -> Option<Fields<'a>> {
+        let table = self.tables.iter().flat_map(|table| table.values()).find_map(Value::as_object)?;
+        Some(Fields { tables: vec![table], notes: Rc::clone(&self.notes) })
+    }
+
+    /// A figure that may have a fraction.
+    pub(super) fn real(&self, key: &str) -> Option<f64> {
+        self.value(key)?.as_f64().filter(|figure| figure.is_finite())
+    }
+
     /// The value of a key, `null` being the same as absent.
     fn value(&self, key: &str) -> Option<&'a Value> {
         self.tables.iter().filter_map(|table| table.get(key)).find(|value| !value.is_null())
