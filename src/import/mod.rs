@@ -19,6 +19,8 @@ mod known;
 mod mixers;
 mod native;
 mod prediction;
+#[cfg(test)]
+mod shipped;
 pub mod source;
 
 use crate::arithmetic::inventory::Inventory;
