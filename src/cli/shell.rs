@@ -6,7 +6,7 @@ use crate::cli::args::{Cli, Command, GlobalArgs};
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::ValidateArgs;
 use crate::cli::{calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate};
-use crate::detect::probe;
+use crate::detect::read_machine;
 use crate::perf::Sources;
 use crate::validate::gguf_sizes::{self, GgufSizes};
 use crate::validate::memory::{self, Memory};
@@ -50,7 +50,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Outcome, CliError> {
         Command::Frontier(args) => frontier::run(args, &catalogue(&cli.global)?, width, out),
         Command::Models(args) => models::run(args, &catalogue(&cli.global)?, width, out),
         Command::Hardware(args) => hardware::run(args, &catalogue(&cli.global)?, narrow, out),
-        Command::Detect(args) => detect::run(args, &probe(), &catalogue(&cli.global)?, narrow, out),
+        Command::Detect(args) => detect::run(args, read_machine, &catalogue(&cli.global)?, narrow, out),
         Command::Validate(args) => judge(args, &catalogue(&cli.global)?, narrow, out),
         Command::Calibrate(args) => {
             calibrate::run(args, &catalogue(&cli.global)?, out, &mut io::stderr().lock())

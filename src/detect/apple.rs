@@ -1,23 +1,43 @@
 //! Apple chips: the GPU is part of the processor, and its variant is told by its cores.
 
-use crate::detect::probe::{ProbedCpu, ProbedGpu};
+use crate::detect::probe::ProbedGpu;
+use crate::detect::source::Source;
+use std::process::Command;
 
-pub(super) fn gpus(cpu: &ProbedCpu, notes: &mut Vec<String>) -> Vec<ProbedGpu> {
-    if !(cfg!(target_os = "macos") && cpu.brand.starts_with("Apple")) {
+pub(super) fn gpus(source: &mut Source) -> Vec<ProbedGpu> {
+    if source.readings.os != "macos" {
         return Vec::new();
     }
-    let answer = std::process::Command::new("system_profiler").args(["SPDisplaysDataType", "-json"]).output();
-    let cores = match answer {
-        Ok(answer) => gpu_cores(&String::from_utf8_lossy(&answer.stdout)),
-        Err(error) => {
-            notes.push(format!("system_profiler does not answer: {error}"));
-            None
-        }
-    };
+    let brand: Option<String> = source.call("sysctl machdep.cpu.brand_string", || {
+        answer("/usr/sbin/sysctl", &["-n", "machdep.cpu.brand_string"])
+    });
+    let Some(name) = brand.filter(|brand| brand.starts_with("Apple")) else { return Vec::new() };
+    // No library tells the number of GPU cores; it separates products of one name.
+    let cores: Option<u32> = source.call("system_profiler SPDisplaysDataType sppci_cores", || {
+        gpu_cores(&answer("/usr/sbin/system_profiler", &["SPDisplaysDataType", "-json"])?)
+    });
     if cores.is_none() {
-        notes.push("the number of GPU cores is not known, so the variant of the chip is not".to_owned());
+        source.note("the number of GPU cores is not known, so the variant of the chip is not");
     }
-    vec![ProbedGpu { name: cpu.brand.clone(), vendor: "Apple".to_owned(), cores, ..ProbedGpu::default() }]
+    let wired: Option<u64> = source.call("sysctl iogpu.wired_limit_mb", || {
+        answer("/usr/sbin/sysctl", &["-n", "iogpu.wired_limit_mb"])?.parse().ok()
+    });
+    vec![ProbedGpu {
+        name,
+        vendor: "Apple".to_owned(),
+        probe: "sysctl and system_profiler".to_owned(),
+        integrated: true,
+        // Zero means that the system decides.
+        wired_limit: wired.filter(|mib| *mib > 0).map(|mib| mib << 20),
+        cores,
+        ..ProbedGpu::default()
+    }]
+}
+
+/// What a program of the system prints.
+fn answer(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The GPU cores in the answer of `system_profiler SPDisplaysDataType -json`.

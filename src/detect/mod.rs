@@ -1,21 +1,35 @@
-//! This machine as a profile, in two steps with a seam between them.
+//! This machine as a profile, in three steps with a seam between each.
 //!
-//! [`probe()`] asks the system and the drivers and returns what they said as a plain value, without
-//! interpreting it. [`profile()`] turns such a value into a machine: names are matched to the
-//! catalogue, silence is filled by assumptions. A recorded probe replays any machine anywhere.
+//! [`read_machine()`] asks the kernel, the system and the drivers and keeps what they said, word for
+//! word, as [`Readings`]: a value that is saved, shown and replayed. From the readings follows a
+//! [`Probe`], the same statements in our terms and without judgement. [`profile()`] turns that into
+//! a machine: names are matched to the catalogue, silence is filled by assumptions.
 
 mod amd;
 mod apple;
-mod host;
+mod cpu;
+mod disks;
+mod fabric;
+mod intel;
+mod matching;
+mod memory;
 mod modules;
 mod nvidia;
+mod other;
+mod pci;
 mod probe;
 mod profile;
+mod readings;
 #[cfg(test)]
 mod replay;
 mod rig_file;
+mod source;
 
 pub use modules::ProbedModule;
-pub use probe::{Probe, ProbedCpu, ProbedGpu, ProbedRam, probe};
+pub use probe::{
+    Probe, ProbedCache, ProbedCpu, ProbedDisk, ProbedGpu, ProbedNode, ProbedPartition, ProbedPort, ProbedRam,
+    probe, read_machine, replay,
+};
 pub use profile::{Match, Profile, profile};
+pub use readings::{Readings, ReadingsError};
 pub use rig_file::rig_toml;

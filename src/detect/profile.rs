@@ -2,16 +2,21 @@
 
 use crate::catalogue::assemble::{Assembler, GroupSays, HostClass, HostSays, channel_rate};
 use crate::catalogue::decode::Count;
-use crate::catalogue::hardware::{Accelerator, Cpu, Machine, MachinePrice, Node, Topology, chip_bytes};
-use crate::catalogue::names;
-use crate::catalogue::store::{Catalogue, Entry, Kind, LookupError};
+use crate::catalogue::hardware::{Accelerator, Cpu, Machine, MachinePrice, Node, Topology};
+use crate::catalogue::store::{Catalogue, Entry, LookupError};
+use crate::detect::matching::{cpu_id, device_id, grouped, partition};
 use crate::detect::modules::channels;
-use crate::detect::probe::{Probe, ProbedGpu};
+use crate::detect::probe::{Probe, ProbedDisk, ProbedGpu};
 use crate::fact::{Fact, Origin};
 use crate::units::{Bandwidth, Bytes};
 
-/// How far a reported memory may be from a product's to still be that product.
-const MEMORY_TOLERANCE: f64 = 0.08;
+/// The processor of superchips.
+const GRACE: &str = "nvidia-grace";
+
+/// Whether a device sits on a module with its processor.
+fn is_superchip(id: &str) -> bool {
+    ["gh200", "gb200", "gb300"].iter().any(|name| id.starts_with(name))
+}
 
 /// What a reported name was taken for.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -51,14 +56,28 @@ pub fn profile(probe: &Probe, catalogue: &Catalogue) -> Result<Profile, LookupEr
     for (gpu, count) in grouped(&probe.gpus) {
         let id = device_id(&gpu, probe, catalogue)?;
         match &id {
-            Some(id) => devices.push((catalogue.accelerator(id)?, count, gpu.clone())),
+            Some(id) => devices.push((part_of(&gpu, catalogue.accelerator(id)?), count, gpu.clone())),
+            None if gpu.integrated => assembler.note(format!(
+                "`{}` is part of the processor and shares its memory: it is left out, the processor is planned",
+                gpu.name
+            )),
             None => assembler.note(format!(
                 "`{}` is not in the catalogue, or means several products, and is left out; describe it in a rig file",
                 gpu.name
             )),
         }
-        matches.push(Match { reported: gpu.name.clone(), count, id });
+        let part = gpu.partitions.first().map(|part| part.name.clone()).filter(|name| !name.is_empty());
+        matches.push(Match { reported: part.unwrap_or(gpu.name), count, id });
     }
+    // The cores of Grace are named after their design.
+    let superchip = devices.iter().any(|(device, ..)| is_superchip(&device.id));
+    let cpu = match cpu {
+        None if superchip && probe.cpu.brand.contains("Neoverse-V2") => {
+            matches[0].id = Some(GRACE.to_owned());
+            Some(catalogue.cpu(GRACE)?)
+        }
+        known => known,
+    };
     let total: u32 = devices.iter().map(|(_, count, _)| count).sum();
     let first = devices.first().map(|(device, ..)| device.clone());
     let class = first.as_ref().map_or(HostClass::Workstation, |d| HostClass::of(&d.id, &d.value, total));
@@ -78,88 +97,10 @@ pub fn profile(probe: &Probe, catalogue: &Catalogue) -> Result<Profile, LookupEr
     Ok(Profile { machine, matches })
 }
 
-/// Equal devices together, in the order of the first of each.
-fn grouped(gpus: &[ProbedGpu]) -> Vec<(ProbedGpu, u32)> {
-    let mut groups: Vec<(ProbedGpu, u32)> = Vec::new();
-    for gpu in gpus {
-        let same = |other: &ProbedGpu| {
-            other.name == gpu.name && other.memory == gpu.memory && other.partitioned == gpu.partitioned
-        };
-        match groups.iter_mut().find(|(other, _)| same(other)) {
-            Some((most_used, count)) => {
-                *count += 1;
-                // The fullest device decides what fits on all of them.
-                most_used.used = most_used.used.max(gpu.used);
-            }
-            None => groups.push((gpu.clone(), 1)),
-        }
-    }
-    groups
-}
-
-/// The catalogue id of a device: by its name, and by its memory where the name means several.
-fn device_id(gpu: &ProbedGpu, probe: &Probe, catalogue: &Catalogue) -> Result<Option<String>, LookupError> {
-    // An integrated AMD device is told by the processor around it.
-    let integrated = gpu.vendor == "AMD" && probe.cpu.brand.to_lowercase().contains("ryzen ai max");
-    let base = if integrated { short_brand(&probe.cpu.brand) } else { gpu.name.clone() };
-    let name = match gpu.cores {
-        Some(cores) => format!("{base} {cores}gpu"),
-        None => base,
-    };
-    // Lists of PCI names put variants of one chip side by side: `RX 7900 XT/7900 XTX`.
-    let variants: Vec<String> = name
-        .split('/')
-        .flat_map(|variant| names::candidates(catalogue, Kind::Accelerator, variant.trim()))
-        .collect();
-    if let [only] = variants.as_slice() {
-        return Ok(Some(only.clone()));
-    }
-    let Some(reported) = gpu.memory.map(|bytes| Bytes::new(bytes as f64)) else { return Ok(None) };
-    let mut fitting: Vec<String> = Vec::new();
-    for id in variants {
-        let sold = catalogue.accelerator(&id)?.value.memory.map(chip_bytes);
-        let near = sold.is_some_and(|sold| (reported / sold - 1.0).abs() <= MEMORY_TOLERANCE);
-        if near && !fitting.contains(&id) {
-            fitting.push(id);
-        }
-    }
-    // Of products of this memory, the one that differs from the name by its memory size only.
-    let wanted = names::words(&name);
-    let only_size = |id: &&String| {
-        let words = names::words(id);
-        words.starts_with(&wanted)
-            && words[wanted.len()..].iter().all(|w| w == "gb" || w.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let by_size: Vec<&String> = fitting.iter().filter(only_size).collect();
-    Ok(match (by_size.as_slice(), fitting.as_slice()) {
-        ([one], _) => Some((*one).clone()),
-        ([], [one]) => Some(one.clone()),
-        _ => None,
-    })
-}
-
-/// A processor's name without what systems add: `AMD EPYC 9654 96-Core Processor`, `12th Gen …`,
-/// `… CPU @ 2.00GHz`, `… w/ Radeon 8060S`.
-fn short_brand(brand: &str) -> String {
-    let cut = ["@", " w/ ", " with "].iter().filter_map(|mark| brand.find(mark)).min().unwrap_or(brand.len());
-    let kept: Vec<&str> = brand[..cut]
-        .split_whitespace()
-        .filter(|word| !word.to_lowercase().ends_with("-core") && !word.ends_with("th") && *word != "Gen")
-        .collect();
-    kept.join(" ")
-}
-
-fn cpu_id(brand: &str, catalogue: &Catalogue) -> Option<String> {
-    let short = short_brand(brand);
-    // A hypervisor's name for a whole generation is no product.
-    let telling = names::words(&short).iter().any(|word| word.bytes().any(|b| b.is_ascii_digit()));
-    if !telling {
-        return None;
-    }
-    match names::candidates(catalogue, Kind::Cpu, &short).as_slice() {
-        [id] => Some(id.clone()),
-        _ => None,
-    }
+/// The device, or the partition of it this program may use.
+fn part_of(gpu: &ProbedGpu, device: Entry<Accelerator>) -> Entry<Accelerator> {
+    let whole = gpu.memory.map(|bytes| Bytes::new(bytes as f64));
+    gpu.partitions.first().and_then(|part| partition(&device, whole, part)).unwrap_or(device)
 }
 
 fn detected<T>(value: T, what: &str) -> Fact<T> {
@@ -172,8 +113,17 @@ fn host_says(
     device: Option<&Entry<Accelerator>>,
     assembler: &mut Assembler<'_>,
 ) -> HostSays {
-    let total = probe.ram.limit.unwrap_or(probe.ram.total).min(probe.ram.total);
-    let virtual_machine = probe.system_vendor.as_deref().is_some_and(is_hypervisor);
+    let total = probe.ram.limit.unwrap_or(u64::MAX).min(own_memory(probe));
+    let virtual_machine = is_virtual(probe);
+    let apart = probe.ram.total.saturating_sub(own_memory(probe));
+    if apart > 0 {
+        assembler.note(format!(
+            "{} of memory stand on NUMA nodes without processors (memory of a device, or on an expansion card): they \
+             are not counted as memory of the host",
+            Bytes::new(apart as f64)
+        ));
+    }
+    environment_notes(probe, assembler);
     let unified = device.is_some_and(|device| device.value.is_unified());
     let bandwidth =
         if unified { None } else { ram_bandwidth(probe, cpu.as_ref().map(|cpu| &*cpu.value), assembler) };
@@ -197,14 +147,63 @@ fn host_says(
         ram: (total > 0).then(|| detected(Bytes::new(total as f64), of_ram)),
         in_use: (total > 0).then(|| detected(Bytes::new(probe.ram.used.min(total) as f64), "memory in use")),
         bandwidth,
-        disk: None,
-        disk_free: None,
+        disk: probe.disks.iter().find(|disk| disk.free.is_some()).and_then(|disk| disk_read(disk, assembler)),
+        disk_free: probe.disks.iter().find_map(|disk| disk.free).map(|free| Bytes::new(free as f64)),
     }
 }
 
+/// Memory of the system that stands beside processors. Where the driver shows the memory of a device
+/// to the kernel, as on GH200, the total counts it too.
+fn own_memory(probe: &Probe) -> u64 {
+    let apart: u64 = probe.cpu.numa.iter().filter(|node| node.threads == 0).map(|node| node.memory).sum();
+    probe.ram.total.saturating_sub(apart)
+}
+
+/// What a reader should know of the layers between this program and the hardware.
+fn environment_notes(probe: &Probe, assembler: &mut Assembler<'_>) {
+    for layer in &probe.environment {
+        match layer.as_str() {
+            "WSL" => assembler.note(
+                "this is WSL: it sees the part of the memory that Windows gives it, and not what Windows programs hold",
+            ),
+            "virtual machine" => {}
+            container => assembler.note(format!(
+                "this is a {container}: devices it was not given cannot be seen"
+            )),
+        }
+    }
+    if probe.cpu.numa.iter().filter(|node| node.threads > 0).count() > sockets(probe) as usize {
+        assembler.note(
+            "a socket is split into several NUMA nodes: bind the threads and spread the memory over them",
+        );
+    }
+}
+
+/// What the disk's link carries; `None` for disks whose kind promises nothing.
+fn disk_read(disk: &ProbedDisk, assembler: &mut Assembler<'_>) -> Option<Fact<Bandwidth>> {
+    let (id, lanes) = match (disk.kind.as_str(), disk.pcie_gen) {
+        ("nvme", Some(generation)) => (format!("nvme-gen{generation}"), disk.pcie_lanes.unwrap_or(4)),
+        ("ssd", _) => ("sata3-ssd".to_owned(), 4),
+        _ => return None,
+    };
+    let link = assembler.catalogue.link(&id).ok()?;
+    let rate = link.value.one_way? * (f64::from(lanes.min(4)) / 4.0);
+    let sentence = format!(
+        "the disk is assumed to read as fast as its link, {rate}; `plan detect --measure` measures it"
+    );
+    Some(assembler.assume(rate, sentence))
+}
+
+/// Whether a hypervisor stands below, as firmware, processor or kernel say.
+fn is_virtual(probe: &Probe) -> bool {
+    let layers = ["virtual machine", "WSL"];
+    probe.system_vendor.as_deref().is_some_and(is_hypervisor)
+        || probe.environment.iter().any(|layer| layers.contains(&layer.as_str()))
+}
+
 /// Populated channels and their speed, as the modules tell. A hypervisor's modules are made up.
-fn populated_channels(probe: &Probe, cpu: Option<&Cpu>) -> Option<(u64, u64)> {
-    if probe.system_vendor.as_deref().is_some_and(is_hypervisor) {
+fn populated_channels(probe: &Probe, cpu: Option<&Cpu>) -> Option<(u64, Option<u64>)> {
+    if is_virtual(probe) {
         return None;
     }
     let (channels, mt_s) = channels(&probe.ram.modules)?;
@@ -223,9 +222,22 @@ fn cores(probe: &Probe) -> u32 {
 
 /// Memory bandwidth of all sockets: of the modules, else of a fully populated board.
 fn ram_bandwidth(probe: &Probe, cpu: Option<&Cpu>, assembler: &mut Assembler<'_>) -> Option<Fact<Bandwidth>> {
-    if let Some((channels, mt_s)) = populated_channels(probe, cpu) {
-        let what = format!("{channels} populated channels at {mt_s} MT/s");
-        return Some(detected(channel_rate(channels, mt_s), &what));
+    match populated_channels(probe, cpu) {
+        Some((channels, Some(mt_s))) => {
+            let what = format!("{channels} populated channels at {mt_s} MT/s");
+            return Some(detected(channel_rate(channels, mt_s), &what));
+        }
+        Some((channels, None)) => {
+            let rated = cpu.and_then(|cpu| cpu.memory_mt_s).map(Count::get);
+            if let Some(mt_s) = rated {
+                let sentence = format!(
+                    "the speed of the memory modules cannot be read: the {channels} populated channels are assumed to \
+                     run at the {mt_s} MT/s the processor is rated for"
+                );
+                return Some(assembler.assume(channel_rate(channels, mt_s), sentence));
+            }
+        }
+        None => {}
     }
     let cpu = cpu?;
     let name = &cpu.name;
@@ -262,8 +274,13 @@ fn group_says(
 ) -> GroupSays {
     let unified = device.value.is_unified();
     let left = |total: u64| Bytes::new(total.saturating_sub(gpu.reserved.unwrap_or(0)) as f64);
-    let own =
-        gpu.memory.map(|total| detected(left(total), "memory the driver reports, less what it reserves"));
+    let of_part = gpu.partitions.first().and_then(|part| part.memory);
+    let own = match of_part {
+        Some(bytes) => Some(detected(Bytes::new(bytes as f64), "memory of the partition")),
+        None => {
+            gpu.memory.map(|total| detected(left(total), "memory the driver reports, less what it reserves"))
+        }
+    };
     let memory = if device.value.vendor == "AMD" && unified {
         // The firmware's carve-out and what the kernel may map besides it are one pool.
         gpu.memory.zip(gpu.shared).map(|(own, shared)| {
@@ -272,7 +289,8 @@ fn group_says(
     } else {
         own
     };
-    let memory = memory.or_else(|| {
+    let limited = gpu.wired_limit.map(|bytes| detected(Bytes::new(bytes as f64), "iogpu.wired_limit_mb"));
+    let memory = limited.or(memory).or_else(|| {
         if !unified {
             return None;
         }
@@ -286,8 +304,11 @@ fn group_says(
             Origin::Derived("memory of the system, rounded up".to_owned()),
         ))
     });
-    if gpu.partitioned {
-        assembler.note(format!("`{}` is partitioned (MIG): the figures are of the whole device", gpu.name));
+    if gpu.partitioned && of_part.is_none() {
+        assembler.note(format!(
+            "`{}` is partitioned (MIG) but no partition can be seen: the figures are of the whole device",
+            gpu.name
+        ));
     }
     if let (Some(limit), Some(tdp)) = (gpu.power_limit_w, device.value.tdp_w)
         && limit < tdp * 0.95
@@ -299,10 +320,17 @@ fn group_says(
     }
     let linked = gpu.scale_up_links.is_some_and(|links| links > 0) && count > 1;
     let topology = linked.then(|| {
-        let kind = if device.value.has_fabric() { Topology::Switched } else { Topology::Bridged };
+        let kind = match (device.value.has_fabric(), device.value.vendor.as_str()) {
+            (true, "AMD") => Topology::Mesh,
+            (true, _) => Topology::Switched,
+            (false, _) => Topology::Bridged,
+        };
         detected(kind, "active scale-up links")
     });
-    let host_link = gpu.pcie_gen.zip(gpu.pcie_lanes).filter(|_| !unified).and_then(|(generation, lanes)| {
+    let lanes = gpu.pcie_lanes.map(|most| gpu.pcie_lanes_now.map_or(most, |now| now.min(most)));
+    // The bus of a device on the processor's own link is not the way its data goes.
+    let on_bus = !unified && !is_superchip(&device.id);
+    let host_link = gpu.pcie_gen.zip(lanes).filter(|_| on_bus).and_then(|(generation, lanes)| {
         let link = assembler.catalogue.link(&format!("pcie{generation}-x{lanes}")).ok()?;
         Some(detected(link.value.one_way?, "highest PCIe link of the device"))
     });

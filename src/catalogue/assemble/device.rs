@@ -55,8 +55,8 @@ impl Assembler<'_> {
     }
 
     /// Memory the driver offers. A stated size that is the installed one of a product (a whole
-    /// number of GiB or of marketed GB) loses what drivers keep, even where a driver prints it; any
-    /// other figure is the driver's.
+    /// number of GiB or of marketed GB) loses what drivers keep; any other figure, and any that a
+    /// probe read from this machine, is the driver's.
     fn visible_memory(
         &mut self,
         device: &Entry<Accelerator>,
@@ -67,7 +67,7 @@ impl Assembler<'_> {
         if let Some(stated) = stated {
             let gib = chip_bytes(stated.value).in_gib();
             let installed = (gib - gib.round()).abs() < 1e-6;
-            if !installed {
+            if !installed || matches!(stated.origin, Origin::Detected(_)) {
                 return Some(stated.clone());
             }
         }

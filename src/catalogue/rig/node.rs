@@ -238,8 +238,9 @@ impl Context<'_, '_> {
         cpu: Option<&Entry<Cpu>>,
         sockets: u32,
     ) -> Option<Fact<Bandwidth>> {
-        if let Some(measured) = &ram.bandwidth {
-            return Some(self.user(measured.value, &measured.span));
+        if let Some(stated) = &ram.bandwidth {
+            let fact = self.user(stated.value, &stated.span);
+            return Some(measured(fact, ram.measured.as_ref()));
         }
         if ram.channels.is_none() && ram.mt_s.is_none() {
             return None;
@@ -273,7 +274,7 @@ impl Context<'_, '_> {
 
     pub(super) fn disk(&mut self, disk: &RigDisk) -> Option<(Option<Fact<Bandwidth>>, Option<Bytes>)> {
         let read = match &disk.0.read {
-            Some(link) => Some(self.link(link)?),
+            Some(link) => self.link(link).map(|fact| Some(measured(fact, disk.0.measured.as_ref())))?,
             None => None,
         };
         Some((read, disk.0.free.as_ref().map(|free| free.value)))
@@ -347,5 +348,15 @@ impl Context<'_, '_> {
         let wall_power =
             price.wall_power_w.as_ref().map(|watts| self.user(Watts::new(watts.value), &watts.span));
         MachinePrice { rent_per_hour, purchase, power_per_kwh, wall_power }
+    }
+}
+
+/// A figure of the file, as measured if the file dates its measurement.
+fn measured<T>(fact: Fact<T>, date: Option<&At<String>>) -> Fact<T> {
+    match (date, fact.origin) {
+        (Some(date), Origin::User(place)) => {
+            Fact::new(fact.value, Origin::Measured(format!("{}, {place}", date.value)))
+        }
+        (_, origin) => Fact::new(fact.value, origin),
     }
 }

@@ -107,8 +107,10 @@ table! {
         pub mt_s: Option<At<Count>>,
         /// Memory others use.
         pub in_use: Option<At<Bytes>>,
-        /// Measured bandwidth of all sockets.
+        /// Bandwidth of all sockets.
         pub bandwidth: Option<At<Bandwidth>>,
+        /// Date on which the bandwidth was measured on this machine.
+        pub measured: Option<At<String>>,
     }
 }
 
@@ -119,6 +121,8 @@ table! {
         pub read: Option<At<LinkRef>>,
         /// Free space.
         pub free: Option<At<Bytes>>,
+        /// Date on which the read was measured on this machine.
+        pub measured: Option<At<String>>,
     }
 }
 
@@ -251,7 +255,14 @@ impl Decode for RigRam {
             return RigRamTable::decode(value, problems).map(Self);
         }
         let size = At::<Bytes>::decode(value, problems)?;
-        Some(Self(RigRamTable { size, channels: None, mt_s: None, in_use: None, bandwidth: None }))
+        Some(Self(RigRamTable {
+            size,
+            channels: None,
+            mt_s: None,
+            in_use: None,
+            bandwidth: None,
+            measured: None,
+        }))
     }
 }
 
@@ -266,6 +277,6 @@ impl Decode for RigDisk {
             return RigDiskTable::decode(value, problems).map(Self);
         }
         let read = At::<LinkRef>::decode(value, problems)?;
-        Some(Self(RigDiskTable { read: Some(read), free: None }))
+        Some(Self(RigDiskTable { read: Some(read), free: None, measured: None }))
     }
 }
