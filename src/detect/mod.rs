@@ -9,9 +9,11 @@ mod amd;
 mod apple;
 mod cpu;
 mod disks;
+mod explain;
 mod fabric;
 mod intel;
 mod matching;
+mod measure;
 mod memory;
 mod modules;
 mod nvidia;
@@ -25,6 +27,8 @@ mod replay;
 mod rig_file;
 mod source;
 
+pub use explain::explain;
+pub use measure::{DiskRead, Measured, measure, today};
 pub use modules::ProbedModule;
 pub use probe::{
     Probe, ProbedCache, ProbedCpu, ProbedDisk, ProbedGpu, ProbedNode, ProbedPartition, ProbedPort, ProbedRam,
