@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 /// Reads this machine and shows how the catalogue understands it
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct DetectArgs {
     /// Print what the system and drivers said, as JSON
     #[arg(long, conflicts_with_all = ["toml", "explain"])]
@@ -132,7 +133,7 @@ fn print_measured(measured: &Measured, width: u16, out: &mut dyn Write) -> io::R
         by_threads.iter().map(|(threads, rate)| vec![threads.to_string(), rate.to_string()]).collect();
     if !rows.is_empty() {
         writeln!(out, "{}", table(&["threads", "memory read"], &rows, width))?;
-        writeln!(out, "best of several passes over {}", measured.buffer)?;
+        writeln!(out, "best of several passes over {}; load {:.1} before", measured.buffer, measured.load)?;
     }
     if cfg!(debug_assertions) {
         writeln!(out, "this program is not optimised: memory reads faster than it can ask")?;

@@ -77,12 +77,11 @@ fn group(read: &dyn Fn(&str) -> Option<String>) -> Option<Group> {
         })
     };
     let first = of(|_, controllers| controllers.split(',').any(|name| name == "memory"));
-    let (version, root, path, limit, usage) = match first {
-        Some(path) => (1, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes"),
-        None => {
-            let path = of(|id, controllers| id == "0" && controllers.is_empty())?;
-            (2, "/sys/fs/cgroup", path, "memory.max", "memory.current")
-        }
+    let (version, root, path, limit, usage) = if let Some(path) = first {
+        (1, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes")
+    } else {
+        let path = of(|id, controllers| id == "0" && controllers.is_empty())?;
+        (2, "/sys/fs/cgroup", path, "memory.max", "memory.current")
     };
     let mut tightest: Option<(u64, String)> = None;
     let mut said_none = false;

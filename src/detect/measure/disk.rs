@@ -88,7 +88,7 @@ fn write(path: PathBuf) -> std::io::Result<Written> {
 
 fn timed(path: &Path, what: &str) -> Result<DiskRead, String> {
     let failed = |error: std::io::Error| format!("the file could not be read: {error}");
-    let direct = open_direct(path).filter(|file| works(file));
+    let direct = open_direct(path).filter(works);
     let past = direct.is_some();
     let mut file = match direct {
         Some(file) => file,

@@ -21,6 +21,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Measured {
     /// Date, `2026-11-24`.
     pub date: String,
+    /// Programs that ran or waited in the minute before, where the system counts them: a busy machine
+    /// measures too little.
+    pub load: f64,
     /// Bytes read in one pass.
     pub buffer: Bytes,
     /// Threads and what they read together; empty if the memory is too small to tell.
@@ -31,9 +34,10 @@ pub struct Measured {
 
 /// Measures memory and the disk of `folder` in under twenty seconds; `progress` hears of each step.
 pub fn measure(probe: &Probe, folder: &Path, progress: &mut dyn FnMut(&str)) -> Measured {
+    let load = sysinfo::System::load_average().map_or(0.0, |load| load.one);
     let (buffer, memory) = memory::by_threads(probe, progress);
     progress("disk");
-    Measured { date: today(), buffer, memory, disk: disk::read(folder) }
+    Measured { date: today(), load, buffer, memory, disk: disk::read(folder) }
 }
 
 impl Measured {
@@ -49,7 +53,10 @@ impl Measured {
         let mut replaced: Vec<Origin> = Vec::new();
         for host in profile.machine.nodes.iter_mut().map(|node| &mut node.host) {
             if let Some((threads, rate)) = self.best() {
-                let how = format!("{date}, best read of {} by {threads} thread(s)", self.buffer);
+                let how = format!(
+                    "{date}, best read of {} by {threads} thread(s), load {:.1} before",
+                    self.buffer, self.load
+                );
                 let fact = Fact::new(rate, Origin::Measured(how));
                 replaced.push(std::mem::replace(&mut host.bandwidth, fact).origin);
             }
@@ -107,6 +114,7 @@ mod tests {
         let mut found = profile(&probe, &catalogue).unwrap();
         let measured = Measured {
             date: "2026-11-24".to_owned(),
+            load: 0.1,
             buffer: Bytes::gib(1.0),
             memory: vec![
                 (1, Bandwidth::gb_s(31.0)),
