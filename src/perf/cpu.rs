@@ -12,6 +12,7 @@ use super::parts::{Cost, Parts};
 use super::stage::Rows;
 use super::time::Limit;
 use crate::catalogue::machine::Host;
+use crate::fact::Origin;
 
 const US: f64 = 1e-6;
 
@@ -41,8 +42,13 @@ impl<'c> Processor<'c> {
     /// The processors of a host, with the constants of its class.
     pub(super) fn new(host: &Host, mut fetch: Fetch<'c>) -> Result<Self, Missing> {
         let share = if host.sockets > 1 { fetch.get("two_socket_share")? } else { 1.0 };
+        // The other constants are shares of the nominal bandwidth, which no measurement reaches.
+        let reached = match host.bandwidth.origin {
+            Origin::Measured(_) => fetch.get("stream_share")?,
+            _ => 1.0,
+        };
         Ok(Self {
-            bandwidth: host.bandwidth.value.get() * share,
+            bandwidth: host.bandwidth.value.get() / reached * share,
             cycles: f64::from(host.cores.value) * host.clock_ghz.value * 1e9,
             fetch,
         })

@@ -13,7 +13,7 @@ use crate::arithmetic::weights::Weights;
 use crate::catalogue::hardware_flag::hardware;
 use crate::catalogue::machine::Machine;
 use crate::catalogue::store::Catalogue;
-use crate::fact::Estimate;
+use crate::fact::{Estimate, Fact, Origin};
 use crate::units::{Bandwidth, Bytes};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -435,6 +435,16 @@ fn strangers_widen_the_interval_and_are_named() {
         named(&device, "no measurement of rx-9070-xt") && named(&both, "Olmo-3-32B-Think and rx-9070-xt")
     );
     assert!(!named(&seen, "no measurement of"));
+}
+
+/// 0.82 of the nominal rate is what long reads reach: measuring that says nothing new.
+#[test]
+fn a_measured_bandwidth_is_not_discounted_twice() {
+    let nominal = &Case::all()[2];
+    let mut measured = Case::all().swap_remove(2);
+    let bandwidth = &mut measured.machine.nodes[0].host.bandwidth;
+    *bandwidth = Fact::new(bandwidth.value * 0.82, Origin::Measured("by a test".to_owned()));
+    assert!(off(measured.decode(1, 512), nominal.decode(1, 512)) < 1e-9);
 }
 
 #[test]
