@@ -146,6 +146,11 @@ impl Table {
     /// The closest cell.
     fn find(&self, asked: Asked, kind: Option<Kind>) -> Option<Found> {
         let table = self;
+        let general = table.general.map(|value| Found { value, reach: Reach::General });
+        // Most constants of servers know nothing nearer.
+        if table.cells.is_empty() {
+            return general;
+        }
         let of = |engine: Option<Engine>, any_backend: bool| {
             let fits = move |cell: &&Cell| {
                 let backend = any_backend || cell.backend.is_none_or(|backend| backend == asked.backend);
@@ -159,7 +164,7 @@ impl Table {
         };
         of(Some(asked.engine), false)
             .or_else(|| of(None, false))
-            .or_else(|| table.general.map(|value| Found { value, reach: Reach::General }))
+            .or(general)
             .or_else(|| others(false))
             .or_else(|| others(true))
             .or_else(|| of(None, true))
