@@ -18,6 +18,11 @@ pub fn format(name: &str) -> Option<Named> {
     BY_NAME.get(name).copied()
 }
 
+/// The format GGUF files give a number.
+pub fn numbered(number: u64) -> Option<Named> {
+    all().find(|named| named.format.gguf == Some(number))
+}
+
 /// All formats in the order of their names.
 pub fn all() -> impl Iterator<Item = Named> {
     FORMATS.iter().map(|(name, format)| Named { name, format })

@@ -130,6 +130,11 @@ fn holds_prediction(model: &ModelSpec, recipe: Recipe) -> bool {
     named(&CONVERTERS.prediction) || (recipe.resaved && named(&CONVERTERS.prediction_resaved))
 }
 
+/// Whether converters write queries, keys and values of a model as one tensor.
+pub(crate) fn fuses_attention(model: &ModelSpec) -> bool {
+    CONVERTERS.fused_attention.contains(&model.family)
+}
+
 /// Whether files of a model keep its experts in the format of the checkpoint at every label.
 pub(crate) fn keeps_experts(model: &ModelSpec) -> bool {
     CONVERTERS.native_experts.contains(&model.id)
@@ -325,7 +330,7 @@ impl<'a> File<'a> {
 
     /// What a tensor is to the quantiser.
     fn part(&self, item: &Item) -> Part {
-        let fused = || CONVERTERS.fused_attention.contains(&self.model.family) && !self.recipe.resaved;
+        let fused = || fuses_attention(self.model) && !self.recipe.resaved;
         match item.tensor.role {
             // Prediction layers hold copies under other names, which no rule knows.
             Role::Embedding | Role::Output if matches!(item.place, Place::Prediction(_)) => Part::Rest,

@@ -16,6 +16,7 @@ pub mod scheme;
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "whole bytes are exact")]
 mod shipped;
+pub mod stored;
 pub mod tensor;
 #[cfg(test)]
 mod weighed;

@@ -44,7 +44,12 @@ impl Offer {
 ///
 /// More bits than the model was trained in only repeat the same values: formats more than half a
 /// bit above the native one are left out, and so is what is no smaller than a better one.
+///
+/// A file at hand is what it is: nothing else is offered for it.
 pub fn candidates(model: &ModelSpec, inventory: &Inventory) -> Vec<Offer> {
+    if !model.stored.is_empty() {
+        return vec![Offer::of(Scheme::native(), model, inventory)];
+    }
     let native = native_bits(model);
     let worth =
         |scheme: &Scheme| quality_rank(scheme) <= native + 0.6 && (scheme.name() != "tq1_0" || native < 2.5);

@@ -16,6 +16,7 @@ use crate::arithmetic::gguf::{self, Embeddings, Recipe};
 use crate::arithmetic::inventory::{Inventory, Place};
 use crate::arithmetic::mix::Mix;
 use crate::arithmetic::published_sizes::published_size;
+use crate::arithmetic::stored;
 use crate::arithmetic::tensor::{Class, Role};
 use crate::arithmetic::weights::{Entry, Named, Weights};
 use crate::catalogue::model::ModelSpec;
@@ -160,6 +161,9 @@ impl Scheme {
     pub fn weigh_by_rule(&self, model: &ModelSpec, inventory: &Inventory) -> Weights {
         let exact = |entries: Vec<Entry>, rule: String| self.weights(entries, Origin::Derived(rule), 0.0);
         match &self.kind {
+            Kind::Native if !model.stored.is_empty() => {
+                exact(stored::entries(model), "tensor table of the file".to_owned())
+            }
             Kind::Native => {
                 let conversion = Conversion::native(&model.native);
                 exact(conversion.entries(model, inventory), format!("native formats: {}", conversion.source))

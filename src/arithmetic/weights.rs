@@ -39,6 +39,8 @@ words! {
 table! {
     /// A storage format of weights.
     pub struct Format ("a weight format") {
+        /// Number of the type in GGUF files, where they know it.
+        pub gguf: Option<u64>,
         /// Weights of one block.
         pub block: u64,
         /// Bytes of one block with its scales.

@@ -52,6 +52,8 @@ table! {
         pub tower: Vec<Tower>,
         /// Tables outside the layers: per-layer embeddings, lookup memory.
         pub extra: Vec<ExtraWeights>,
+        /// Tensors of one file as its table lists them, where the model was read from it.
+        pub stored: Vec<StoredTensor>,
         /// Published benchmark scores.
         pub quality: Vec<Score>,
         /// Prices of hosted access.
@@ -601,6 +603,21 @@ table! {
         pub every_token: bool,
         /// Not part of the published total.
         pub outside_total: bool,
+    }
+}
+
+table! {
+    /// Tensors of one name, shape and type in the table of a file.
+    pub struct StoredTensor ("a stored tensor") {
+        /// Name without the number of its layer: `attn_q.weight`.
+        pub name: String,
+        /// Layers that hold one; those from the number of layers on are prediction layers. None is
+        /// outside the layers.
+        pub at: Option<LayerSet>,
+        /// Dimensions, the length of a row first.
+        pub shape: Vec<u64>,
+        /// How they are stored.
+        pub format: String,
     }
 }
 

@@ -4,8 +4,19 @@ use crate::catalogue::model::ModelSpec;
 use std::fmt::Write;
 
 /// Order of the tables in a file; tables of other names follow.
-const ORDER: &[&str] =
-    &["layers", "block", "mtp", "tower", "extra", "native", "published", "config", "quality", "api"];
+const ORDER: &[&str] = &[
+    "layers",
+    "block",
+    "mtp",
+    "tower",
+    "extra",
+    "native",
+    "published",
+    "config",
+    "quality",
+    "api",
+    "stored",
+];
 
 /// Longest line before a list is broken.
 const WIDTH: usize = 110;

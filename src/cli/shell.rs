@@ -7,7 +7,9 @@ use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::ValidateArgs;
 use crate::cli::{calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate};
 use crate::detect::read_machine;
+use crate::import::source::import as read_model_file;
 use crate::perf::Sources;
+use crate::validate::gguf_buffers::GgufBuffers;
 use crate::validate::gguf_sizes::{self, GgufSizes};
 use crate::validate::memory::{self, Memory};
 use crate::validate::speed::{self, LocalSpeed, ServingSpeed};
@@ -99,11 +101,20 @@ fn judge(
     let machine = |text: &str| hardware_flag::hardware(text, catalogue).ok();
     let sizes = GgufSizes { catalogue };
     let memory = Memory { model: &model, machine: &machine };
+    // Headers of recorded files lie beside the rows that name them.
+    let file = |name: &str| {
+        let folders = args.files.iter().filter_map(|file| file.parent());
+        let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
+        let path = found.ok_or_else(|| format!("`{name}` does not lie beside the rows"))?;
+        read_model_file(&path, None).map_err(|error| error.to_string())
+    };
+    let any_machine = || machine("h200-sxm");
+    let buffers = GgufBuffers { model: &file, machine: &any_machine };
     let operators = args.operators.of_all()?;
     let sources = Sources { operators: operators.as_deref(), ..Sources::shipped() };
     let (local, serving) = (LocalSpeed { catalogue }, ServingSpeed { catalogue, sources });
     let shipped = [gguf_sizes::SHIPPED, memory::SHIPPED, speed::LOCAL, speed::SERVING];
-    validate::run(args, &[&sizes, &memory, &serving, &local], &shipped, out, width)
+    validate::run(args, &[&sizes, &buffers, &memory, &serving, &local], &shipped, out, width)
 }
 
 /// Writes the schema of `--json`.

@@ -235,6 +235,7 @@ fn spec(
                 outside_total: false,
             })
             .collect(),
+        stored: Vec::new(),
         quality: Vec::new(),
         api: Vec::new(),
     }

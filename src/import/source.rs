@@ -5,10 +5,9 @@ use crate::catalogue::decode::{BadFile, Problem, utf8_text};
 use crate::catalogue::model::ModelSpec;
 use crate::catalogue::store::{Catalogue, Layer, LookupError};
 use crate::import::config::from_config;
-use crate::import::gguf::from_gguf;
+use crate::import::gguf::{FileFault, from_header, read_parts};
 use crate::import::{ImportError, too_large};
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
@@ -107,8 +106,7 @@ pub fn import(path: &Path, name: Option<&str>) -> Result<ModelSpec, ModelError> 
     // Problems are of the file; the name is what the model would be called.
     let of_file = |error: ImportError| ImportError { name: file.display().to_string(), ..error };
     if ends(&file, "gguf") {
-        let opened = File::open(&file).map_err(|source| io_error(&file, source))?;
-        return Ok(from_gguf(&mut BufReader::new(opened), &name).map_err(of_file)?);
+        return gguf(&file, &name);
     }
     if ends(&file, "safetensors") {
         let reason = "give the folder with its `config.json`, or the name of the model";
@@ -119,6 +117,26 @@ pub fn import(path: &Path, name: Option<&str>) -> Result<ModelSpec, ModelError> 
         return Err(not_json(file.display().to_string(), text, &fault).into());
     }
     Ok(from_config(&text, &name).map_err(of_file)?)
+}
+
+/// A GGUF file with the parts beside it.
+fn gguf(file: &Path, name: &str) -> Result<ModelSpec, ModelError> {
+    let problem = |file: &Path, problem: String| ImportError {
+        name: file.display().to_string(),
+        problems: vec![problem],
+    };
+    let whole = read_parts(file).map_err(|fault| match fault {
+        FileFault::Io(path, source) => io_error(&path, source),
+        FileFault::Header(path, fault) => problem(&path, fault.to_string()).into(),
+        FileFault::Parts(path, fault) => problem(&path, fault).into(),
+    })?;
+    let of_file = |error: ImportError| ImportError { name: file.display().to_string(), ..error };
+    let mut spec = from_header(&whole.header, name).map_err(of_file)?;
+    if let Some(cut) = whole.cut {
+        let before = spec.config.caveat.take();
+        spec.config.caveat = Some(before.into_iter().chain([cut]).collect::<Vec<_>>().join("; "));
+    }
+    Ok(spec)
 }
 
 /// A file that is not JSON, with the place where it stops being so.

@@ -82,6 +82,7 @@ pub(crate) fn qwen3_next() -> Model {
 /// Every tensor in 16 bit.
 pub(crate) fn bf16(model: &Model) -> Weights {
     static FORMAT: LazyLock<Format> = LazyLock::new(|| Format {
+        gguf: None,
         block: 1,
         bytes: 2.0,
         row_bytes: None,

@@ -18,6 +18,19 @@ pub enum LatentCache {
     Decompressed,
 }
 
+/// Which graph a llama.cpp reserves memory for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraphPlan {
+    /// Logits of every token of a micro-batch, masks in 32 bit: releases before June 2026.
+    EveryOutput,
+    /// Logits of one token per sequence, masks as attention reads them.
+    OneOutput,
+}
+
+/// First build of llama.cpp that reserves one output per sequence (its pull request 23861, opened at
+/// build 9300 and merged in June 2026).
+const ONE_OUTPUT_FROM: u32 = 9500;
+
 /// Whether kernels are captured into graphs, and which memory that takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GraphCapture {
@@ -50,6 +63,8 @@ pub struct Settings {
     pub latent: LatentCache,
     /// `ik_llama.cpp`: cap of the attention scratch (`-amb`).
     pub scratch_cap: Option<Bytes>,
+    /// llama.cpp: which graph memory is reserved for; set by the release.
+    pub graph: GraphPlan,
     /// llama.cpp: bytes of a mask entry on the host; 4 before 2026, 2 since.
     pub host_mask_width: f64,
     /// How many `vLLM` cache blocks a recurrent layer takes per sequence; set by the release.
@@ -68,6 +83,9 @@ impl Settings {
                 state_blocks: if release < (0, 20) { 1 } else { settings.state_blocks },
                 ..settings
             },
+            (Engine::LlamaCpp, _) if deployment.engine_version.as_deref().is_some_and(reserves_all) => {
+                Self { graph: GraphPlan::EveryOutput, ..settings }
+            }
             _ => settings,
         }
     }
@@ -85,6 +103,7 @@ impl Settings {
             unified_cache: false,
             latent: LatentCache::Latent,
             scratch_cap: None,
+            graph: GraphPlan::OneOutput,
             host_mask_width: 2.0,
             state_blocks: facts.state_blocks.unwrap_or(1),
         }
@@ -105,6 +124,12 @@ impl Settings {
     }
 }
 
+/// Whether a build of llama.cpp (`b4089`) reserves the logits of every token.
+fn reserves_all(version: &str) -> bool {
+    let build = version.strip_prefix('b').and_then(|number| number.parse::<u32>().ok());
+    build.is_some_and(|build| build < ONE_OUTPUT_FROM)
+}
+
 /// Major and minor release, where a version is written as numbers: `0.13.0rc2`.
 pub fn release(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split(['.', ' ']).map(str::parse::<u32>);
@@ -116,6 +141,11 @@ pub fn release(version: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_builds_reserve_all_outputs() {
+        assert_eq!(["b4089", "b9499", "b9500", "2026-08"].map(reserves_all), [true, true, false, false]);
+    }
 
     #[test]
     fn releases_are_numbers() {

@@ -10,6 +10,7 @@
 pub mod accuracy_page;
 pub mod csv_file;
 pub mod facts;
+pub mod gguf_buffers;
 pub mod gguf_sizes;
 pub mod headline;
 mod headline_table;

@@ -3,7 +3,9 @@
 //! Everything is allocated at start: weights, the cache of the full context, one compute buffer
 //! per device that holds the largest moment of the graph. Nothing is reserved beyond that.
 //!
-//! The compute buffer is rebuilt from the tensors alive at the three wide moments of a graph
+//! Current releases of upstream plan the buffer from their graph, which [`graph`] rebuilds with the
+//! allocator of ggml. The fork, older releases and blocks without a graph there are met by the tensors
+//! alive at the three wide moments of a graph
 //! (`u` tokens of a micro-batch, 32-bit activations):
 //! * output: `u · (vocabulary + hidden) · 4`;
 //! * attention: `u · (2·hidden + queries + attended) · 4`, with the mask in 32 and 16 bit,
@@ -20,12 +22,14 @@ use crate::arithmetic::inventory::Place;
 use crate::arithmetic::kv::KvFormat;
 use crate::arithmetic::tensor::Role;
 use crate::arithmetic::weights::Entry;
+use crate::catalogue::model::Block;
 use crate::perf::deployment::Offload;
 use crate::placement::cache::{self, Cache};
+use crate::placement::engine::graph::{self, Part, Reserve};
 use crate::placement::engine::{Charge, Home, MemoryRules, facts};
 use crate::placement::ledger::LedgerKind;
 use crate::placement::seat::{Load, Seat};
-use crate::placement::settings::LatentCache;
+use crate::placement::settings::{GraphPlan, LatentCache};
 use crate::units::Bytes;
 
 /// Copies of the inputs kept by a pipeline of several devices (`GGML_SCHED_MAX_COPIES`).
@@ -97,7 +101,6 @@ impl LlamaCpp {
     /// Cache and state of the layers of a seat.
     pub fn cache(&self, seat: &Seat<'_>, load: Load) -> Cache {
         let block = facts(seat.deployment.engine).block.get();
-        let chunk = seat.deployment.batching.chunk;
         let (count, cells) = streams(seat, load);
         let pooled = if seat.settings.unified_cache { load.sequences } else { 1 };
         let mut found = cache::sum(seat, count, |component| match component.growth {
@@ -105,7 +108,7 @@ impl LlamaCpp {
             Growth::PerToken => cells,
             // The fork allocates windowed layers in full (its issue 1607).
             Growth::Window(_) if self.fork => cells,
-            Growth::Window(window) => cells.min(window * pooled + chunk).next_multiple_of(block),
+            Growth::Window(window) => window_cells(seat, cells, window * pooled),
             Growth::Ratio(ratio) => cells.div_ceil(ratio).next_multiple_of(block),
         });
         found.kv = latent_layout(seat, count * cells, found.kv);
@@ -113,17 +116,81 @@ impl LlamaCpp {
         found
     }
 
-    /// The compute buffer of a device.
+    /// The compute buffer of a device: from its graph where that is known, else from its widest
+    /// moments.
     pub fn compute_buffer(&self, seat: &Seat<'_>, load: Load) -> Bytes {
+        let part = match seat.group {
+            None => Part::Whole,
+            Some(_) => Part::Device { first: seat.stage == 0 },
+        };
+        match self.reserved(seat, load, part) {
+            Some(buffer) => buffer + self.pipeline_copies(seat, load),
+            None => self.moments(seat, load),
+        }
+    }
+
+    /// The buffer of a part by its graph, unless the release plans otherwise or a block has none.
+    fn reserved(&self, seat: &Seat<'_>, load: Load, part: Part) -> Option<Bytes> {
+        if !self.one_output(seat) {
+            return None;
+        }
+        let batching = &seat.deployment.batching;
+        let (_, cells) = streams(seat, load);
+        let spec = &seat.deployment.model.spec;
+        let pooled = if seat.settings.unified_cache { load.sequences } else { 1 };
+        let window = spec.block.values().find_map(|block| match block {
+            Block::Grouped(attention) => attention.window,
+            _ => None,
+        });
+        let reserve = Reserve {
+            tokens: micro_batch(seat, load),
+            sequences: load.sequences.max(1),
+            cells,
+            window_cells: window.map_or(cells, |window| window_cells(seat, cells, window.get() * pooled)),
+            flash: batching.flash_attention,
+            turned: batching.flash_attention && !matches!(seat.deployment.kv, KvFormat::F16 | KvFormat::F32),
+            copied: if seat.stage == 0 { self.copied_experts(seat).get() as u64 } else { 0 },
+        };
+        graph::buffer(spec, part, seat.layers(), part != Part::Host && seat.last, reserve)
+    }
+
+    /// Whether the release reserves logits for one token of each sequence.
+    fn one_output(&self, seat: &Seat<'_>) -> bool {
+        !self.fork && seat.settings.graph == GraphPlan::OneOutput
+    }
+
+    /// Inputs kept once more for every further copy of a pipeline of several devices.
+    fn pipeline_copies(&self, seat: &Seat<'_>, load: Load) -> Bytes {
+        let full_offload = seat.deployment.placement.offload == Offload::None;
+        if self.fork || !full_offload || seat.deployment.stages.len() < 2 {
+            return Bytes::ZERO;
+        }
+        let (count, cells) = streams(seat, load);
+        let (width, cells) = match (self.one_output(seat), seat.deployment.batching.flash_attention) {
+            (true, true) => (2.0, cells),
+            (true, false) => (4.0, cells),
+            (false, _) => (4.0, count * cells),
+        };
+        let each = seat.widths.hidden as f64 * 4.0 + cells as f64 * width;
+        Bytes::new((PIPELINE_COPIES - 1.0) * micro_batch(seat, load) as f64 * each)
+    }
+
+    /// The compute buffer of a device from its widest moments.
+    fn moments(&self, seat: &Seat<'_>, load: Load) -> Bytes {
         let batching = &seat.deployment.batching;
         let widths = &seat.widths;
         let (count, stream_cells) = streams(seat, load);
-        let cells = (count * stream_cells) as f64;
-        let tokens = batching.chunk.min(load.context * load.sequences).max(1) as f64;
+        let one_output = self.one_output(seat);
+        let cells = if one_output { stream_cells } else { count * stream_cells } as f64;
+        let tokens = micro_batch(seat, load) as f64;
         let hidden = widths.hidden as f64;
 
         let half_mask = tokens * cells * 2.0;
-        let mask = tokens * cells * 4.0 + if batching.flash_attention { half_mask } else { 0.0 };
+        let mask = match (one_output, batching.flash_attention) {
+            (true, true) => half_mask,
+            (false, true) => tokens * cells * 4.0 + half_mask,
+            (_, false) => tokens * cells * 4.0,
+        };
         let scores = if batching.flash_attention || widths.heads == 0 {
             0.0
         } else {
@@ -156,13 +223,10 @@ impl LlamaCpp {
             let logits = widths.vocabulary as f64 * if softcap { 2.0 } else { 1.0 };
             let carried =
                 if self.fork || seat.group.is_none() || !batching.flash_attention { 0.0 } else { mask };
-            buffer = buffer.max(tokens * (logits + hidden) * 4.0 + carried);
+            let outputs = if one_output { load.sequences.max(1) as f64 } else { tokens };
+            buffer = buffer.max(outputs * (logits + hidden) * 4.0 + carried);
         }
-        let full_offload = seat.deployment.placement.offload == Offload::None;
-        if !self.fork && full_offload && seat.deployment.stages.len() > 1 {
-            buffer += (PIPELINE_COPIES - 1.0) * tokens * (hidden * 4.0 + cells * 4.0);
-        }
-        Bytes::new(buffer)
+        Bytes::new(buffer) + self.pipeline_copies(seat, load)
     }
 
     /// Expert matrices of a layer in host memory, copied to the first device to multiply a prompt:
@@ -192,8 +256,11 @@ impl LlamaCpp {
         if seat.deployment.stages.is_empty() {
             return self.compute_buffer(seat, load);
         }
+        if let Some(buffer) = self.reserved(seat, load, Part::Host) {
+            return buffer;
+        }
         let (count, cells) = streams(seat, load);
-        let tokens = seat.deployment.batching.chunk.min(load.context * load.sequences).max(1) as f64;
+        let tokens = micro_batch(seat, load) as f64;
         // The mask is F32 on the host until it is copied; builds since 2026 make it F16.
         let mask = (count * cells) as f64 * seat.settings.host_mask_width;
         let inputs = Bytes::new(tokens * (seat.widths.hidden as f64 * 4.0 + mask));
@@ -203,6 +270,17 @@ impl LlamaCpp {
         // Layers on the CPU need the moments of a layer there; the output lies on the last device.
         inputs.max(self.compute_buffer(&Seat { last: false, ..*seat }, load))
     }
+}
+
+/// Tokens of a micro-batch: no more than the cache holds.
+fn micro_batch(seat: &Seat<'_>, load: Load) -> u64 {
+    seat.deployment.batching.chunk.min(load.context * load.sequences).max(1)
+}
+
+/// Cells of a layer with a window: the window and a micro-batch, if that is less than all.
+fn window_cells(seat: &Seat<'_>, cells: u64, window: u64) -> u64 {
+    let block = facts(seat.deployment.engine).block.get();
+    cells.min(window + seat.deployment.batching.chunk).next_multiple_of(block)
 }
 
 /// Cells of one sequence, or of the pool when it is shared.
@@ -409,9 +487,18 @@ mod tests {
             d.batching.context = 16_384;
         };
         let llama = llama_8b();
-        assert_eq!(ask(&llama, set, |seat, load| UPSTREAM.compute_buffer(seat, load)), Bytes::mib(613.0));
+        let old = |settings: &Settings| Settings {
+            graph: GraphPlan::EveryOutput,
+            host_mask_width: 4.0,
+            ..*settings
+        };
+        let device = |seat: &Seat<'_>, load: Load| {
+            let settings = old(seat.settings);
+            UPSTREAM.compute_buffer(&Seat { settings: &settings, ..*seat }, load)
+        };
+        assert_eq!(ask(&llama, set, device), Bytes::mib(613.0));
         let host = |seat: &Seat<'_>, load: Load| {
-            let settings = Settings { host_mask_width: 4.0, ..*seat.settings };
+            let settings = old(seat.settings);
             UPSTREAM.host_buffer(&Seat { settings: &settings, end_layer: 0, ..*seat }, load)
         };
         assert_eq!(ask(&llama, set, host), Bytes::mib(80.0));
@@ -422,7 +509,7 @@ mod tests {
         // GLM-5.1, micro-batch 512, 512 cells: 12.51 MiB of inputs; 154,880 logits: 0.59 MiB.
         let glm = plain(1, "kind = \"grouped\", heads = 8, kv_heads = 2, head_dim = 128", 6144, 154_880);
         let set = |d: &mut Deployment<'_>| d.batching.context = 512;
-        let host = ask(&glm, set, |seat, load| UPSTREAM.host_buffer(&Seat { end_layer: 0, ..*seat }, load));
+        let host = ask(&glm, set, |seat, load| FORK.host_buffer(&Seat { end_layer: 0, ..*seat }, load));
         assert!((host.get() / MIB - 12.51).abs() < 0.02, "{host}");
         assert!((output_buffer(154_880, 1).get() / MIB - 0.59).abs() < 0.005);
         assert!((output_buffer(129_280, 4).get() / MIB - 1.97).abs() < 0.005);

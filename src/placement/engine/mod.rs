@@ -13,6 +13,7 @@ use crate::units::Bytes;
 use std::borrow::Cow;
 
 pub mod facts;
+mod graph;
 mod ktransformers;
 pub mod llama_cpp;
 mod mlx;

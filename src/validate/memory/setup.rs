@@ -5,7 +5,7 @@ use crate::arithmetic::kv::KvFormat;
 use crate::arithmetic::scheme::{Family, Scheme};
 use crate::arithmetic::weights::Weights;
 use crate::perf::deployment::{Deployment, Engine, Model, Offload, Placement, Stage};
-use crate::placement::settings::{GraphCapture, LatentCache, Settings, release};
+use crate::placement::settings::{GraphCapture, GraphPlan, LatentCache, Settings, release};
 use crate::units::Bytes;
 use crate::validate::csv_file::{Faults, Row};
 
@@ -96,6 +96,8 @@ pub(super) fn settings(row: &Row<'_>, setup: &Setup, deployment: &Deployment<'_>
         prediction: notes.contains("full+mtp"),
         latent,
         scratch_cap: number("amb").map(Bytes::mib),
+        // Rows of llama.cpp state no build and date from before June 2026.
+        graph: GraphPlan::EveryOutput,
         host_mask_width: 4.0,
         ..defaults
     }
