@@ -6,6 +6,7 @@ pub mod dynamic;
 pub mod family;
 pub mod formats;
 pub mod gguf;
+mod held;
 pub mod inventory;
 pub mod kv;
 pub mod mix;

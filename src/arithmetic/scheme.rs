@@ -13,6 +13,7 @@ use crate::arithmetic::conversion::{self, Conversion};
 use crate::arithmetic::dynamic::{self, DynamicMix};
 use crate::arithmetic::formats::{format, named};
 use crate::arithmetic::gguf::{self, Embeddings, Recipe};
+use crate::arithmetic::held;
 use crate::arithmetic::inventory::{Inventory, Place};
 use crate::arithmetic::mix::Mix;
 use crate::arithmetic::published_sizes::published_size;
@@ -163,6 +164,10 @@ impl Scheme {
         match &self.kind {
             Kind::Native if !model.stored.is_empty() => {
                 exact(stored::entries(model), "tensor table of the file".to_owned())
+            }
+            Kind::Native if !model.held.is_empty() => {
+                let entries = Conversion::native(&model.native).entries(model, inventory);
+                exact(held::fit(entries, &model.held, named("bf16")), "headers of the checkpoint".to_owned())
             }
             Kind::Native => {
                 let conversion = Conversion::native(&model.native);

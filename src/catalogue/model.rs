@@ -54,6 +54,8 @@ table! {
         pub extra: Vec<ExtraWeights>,
         /// Tensors of one file as its table lists them, where the model was read from it.
         pub stored: Vec<StoredTensor>,
+        /// Bytes of a checkpoint by part, where its headers were read.
+        pub held: Vec<HeldBytes>,
         /// Published benchmark scores.
         pub quality: Vec<Score>,
         /// Prices of hosted access.
@@ -618,6 +620,36 @@ table! {
         pub shape: Vec<u64>,
         /// How they are stored.
         pub format: String,
+    }
+}
+
+words! {
+    /// A part of a checkpoint.
+    pub enum Part ("a part of a checkpoint") {
+        /// The input embedding and other tables.
+        Embedding = "embedding",
+        /// The layers without their routed experts.
+        Layers = "layers",
+        /// The routed experts of the layers.
+        Experts = "experts",
+        /// Final norm and output matrix.
+        Output = "output",
+        /// Prediction layers.
+        Prediction = "prediction",
+        /// Vision and audio towers with their projectors.
+        Tower = "tower",
+    }
+}
+
+table! {
+    /// Bytes of a part of a checkpoint, as the headers of its files list them.
+    pub struct HeldBytes ("bytes of a checkpoint") {
+        /// The part.
+        pub part: Part,
+        /// Layers that hold as much each; none outside the layers.
+        pub at: Option<LayerSet>,
+        /// Bytes, of one layer where there are layers.
+        pub bytes: u64,
     }
 }
 

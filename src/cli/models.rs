@@ -113,7 +113,7 @@ impl From<ModelError> for CliError {
                 Self::usage(told(&error), is_json.then(|| hint.to_owned()))
             }
             ModelError::Unread { path, reason } => {
-                Self::usage(format!("{path} is not read"), Some(reason.to_owned()))
+                Self::usage(format!("{path} is not read"), Some(reason.clone()))
             }
         }
     }

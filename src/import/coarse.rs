@@ -236,6 +236,7 @@ fn spec(
             })
             .collect(),
         stored: Vec::new(),
+        held: Vec::new(),
         quality: Vec::new(),
         api: Vec::new(),
     }

@@ -118,6 +118,7 @@ fn read(fields: &Fields, dialect: &Dialect, kind: &str, layer_count: u64, name: 
         tower: Vec::new(),
         extra: extra::weights(fields, kind, layer_count),
         stored: Vec::new(),
+        held: Vec::new(),
         quality: Vec::new(),
         api: Vec::new(),
     }

@@ -7,6 +7,7 @@
 //! [`ModelSpec`]: crate::catalogue::model::ModelSpec
 
 mod assemble;
+mod checkpoint;
 pub mod coarse;
 pub mod config;
 mod dialect;

@@ -1,9 +1,12 @@
-//! A model in one flag: a name in the catalogue, a hub id, a `config.json`, a folder, a GGUF or spec file.
+//! A model in one flag: a name in the catalogue, a hub id, a `config.json`, a checkpoint, a GGUF or spec file.
 
+use crate::arithmetic::inventory::Inventory;
+use crate::arithmetic::scheme::Scheme;
 use crate::catalogue::check::read_model;
 use crate::catalogue::decode::{BadFile, Problem, utf8_text};
 use crate::catalogue::model::ModelSpec;
 use crate::catalogue::store::{Catalogue, Layer, LookupError};
+use crate::import::checkpoint::{self, Checkpoint};
 use crate::import::config::from_config;
 use crate::import::gguf::{FileFault, from_header, read_parts};
 use crate::import::{ImportError, too_large};
@@ -47,7 +50,7 @@ pub enum ModelError {
         /// The path as written.
         path: String,
         /// What could be given instead.
-        reason: &'static str,
+        reason: String,
     },
     /// A file that could not be read.
     #[error("could not read {path}: {source}")]
@@ -101,7 +104,14 @@ pub fn resolve_model(text: &str, catalogue: &Catalogue) -> Result<Found, ModelEr
 /// # Errors
 /// When the file cannot be read or does not describe a model.
 pub fn import(path: &Path, name: Option<&str>) -> Result<ModelSpec, ModelError> {
-    let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+    // The index of a checkpoint and one of its files mean the folder they lie in.
+    let is_index = path.to_string_lossy().to_lowercase().ends_with(".safetensors.index.json");
+    let beside = path.with_file_name("config.json");
+    let file = match path {
+        _ if path.is_dir() => path.join("config.json"),
+        _ if is_index || (ends(path, "safetensors") && beside.is_file()) => beside,
+        _ => path.to_owned(),
+    };
     let name = name.map_or_else(|| model_name(&file), str::to_owned);
     // Problems are of the file; the name is what the model would be called.
     let of_file = |error: ImportError| ImportError { name: file.display().to_string(), ..error };
@@ -109,14 +119,50 @@ pub fn import(path: &Path, name: Option<&str>) -> Result<ModelSpec, ModelError> 
         return gguf(&file, &name);
     }
     if ends(&file, "safetensors") {
-        let reason = "give the folder with its `config.json`, or the name of the model";
+        let mut alone = Checkpoint::default();
+        checkpoint::read_file(&file, &mut alone)?;
+        let reason = format!(
+            "it holds {}; the shape of the model stands in the `config.json` that belongs beside it",
+            alone.said()
+        );
         return Err(ModelError::Unread { path: file.display().to_string(), reason });
     }
     let text = read(&file)?;
     if let Err(fault) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         return Err(not_json(file.display().to_string(), text, &fault).into());
     }
-    Ok(from_config(&text, &name).map_err(of_file)?)
+    let mut spec = from_config(&text, &name).map_err(of_file)?;
+    if file.file_name().is_some_and(|name| name == "config.json")
+        && let Some(found) = checkpoint::read_folder(file.parent().unwrap_or(Path::new(".")))?
+    {
+        weigh(&mut spec, &found);
+    }
+    Ok(spec)
+}
+
+/// Gives a model the sizes its files have.
+fn weigh(spec: &mut ModelSpec, found: &Checkpoint) {
+    let mut said = spec.config.caveat.take();
+    let mut say =
+        |word: String| said = Some(said.take().map_or(word.clone(), |before| format!("{before}; {word}")));
+    if let Some(missing) = &found.missing {
+        say(missing.clone());
+    } else {
+        let implied = Scheme::native().weigh(spec, &Inventory::of(spec)).total().get();
+        spec.held = found.held(spec.layer_count());
+        let ratio = found.bytes as f64 / implied;
+        if !(0.95..=1.05).contains(&ratio) {
+            let types: Vec<&str> = found.types.keys().map(String::as_str).collect();
+            say(format!(
+                "the files hold {:.2} GB in {}, the config implies {:.2} GB in {}: sizes are those of the files",
+                found.bytes as f64 / 1e9,
+                types.join(", "),
+                implied / 1e9,
+                spec.native.default
+            ));
+        }
+    }
+    spec.config.caveat = said;
 }
 
 /// A GGUF file with the parts beside it.
@@ -172,7 +218,7 @@ fn model_name(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn read(path: &Path) -> Result<String, ModelError> {
+pub(super) fn read(path: &Path) -> Result<String, ModelError> {
     let bytes = std::fs::read(path).map_err(|source| io_error(path, source))?;
     Ok(utf8_text(&path.display().to_string(), bytes)?)
 }
@@ -208,6 +254,6 @@ mod tests {
     fn files_that_cannot_be_read() {
         let catalogue = Catalogue::default();
         assert!(matches!(resolve_model("none.toml", &catalogue), Err(ModelError::Io { .. })));
-        assert!(matches!(resolve_model("m.safetensors", &catalogue), Err(ModelError::Unread { .. })));
+        assert!(matches!(resolve_model("m.safetensors", &catalogue), Err(ModelError::Io { .. })));
     }
 }

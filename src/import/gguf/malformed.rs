@@ -35,7 +35,11 @@ fn corpus() -> Vec<(&'static str, Vec<u8>, &'static [&'static str])> {
         ),
         ("count of keys", Build { key_count: Some(u64::MAX), ..model() }.bytes(), &["byte 24", "keys"]),
         ("more keys than there are", Build { key_count: Some(40), ..model() }.bytes(), &["key "]),
-        ("key longer than the file", [&whole[..24], &(1_u64 << 40).to_le_bytes()].concat(), &["no file has more than 1024"]),
+        (
+            "key longer than the file",
+            [&whole[..24], &(1_u64 << 40).to_le_bytes()].concat(),
+            &["no file has more than 1024"],
+        ),
         ("overlong key", Build::new().number(&"k".repeat(2000), 1).bytes(), &["key 1", "2000 bytes"]),
         ("key twice", model().number("llama.block_count", 2).bytes(), &["`llama.block_count`", "twice"]),
         ("type of a value", Build::new().raw("odd", 13, &[0; 8]).bytes(), &["`odd`", "13 is no type"]),
