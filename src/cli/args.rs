@@ -57,7 +57,7 @@ pub enum Command {
     Validate(crate::cli::validate::ValidateArgs),
     /// Fit the constants of speed to measurements and show how that carries over
     Calibrate(crate::cli::calibrate::CalibrateArgs),
-    /// Turn a config.json into a model spec to edit
+    /// Turn a config.json, a checkpoint or a GGUF file into a model spec to edit
     Import(crate::cli::import::ImportArgs),
     /// Print the JSON schema of `--json`
     Schema,

@@ -1,4 +1,4 @@
-//! `plan import`: a `config.json` or GGUF file to a spec that can be edited.
+//! `plan import`: a `config.json`, a checkpoint or a GGUF file to a spec that can be edited.
 
 use crate::catalogue::write::write_spec;
 use crate::cli::error::{CliError, Outcome};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// What to import.
 #[derive(Clone, Debug, Args)]
 pub struct ImportArgs {
-    /// A config.json, the checkpoint folder it lies in, or a GGUF file
+    /// A config.json, a checkpoint folder, its index or one of its safetensors, or a GGUF file
     #[arg(value_name = "FILE")]
     pub source: PathBuf,
     /// Name the model [default: the name of the file or its folder]

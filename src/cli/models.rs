@@ -1,13 +1,16 @@
 //! `plan models`: what is known of each model, and whether a spec file is sound.
 
 mod list;
+mod local;
 mod show;
 
 use crate::catalogue::check::read_model;
 use crate::catalogue::decode::BadFile;
 use crate::catalogue::store::{Catalogue, LookupError};
 use crate::cli::error::{CliError, Outcome};
+use crate::cli::import::{self, ImportArgs};
 use crate::import::ImportError;
+use crate::import::local::Places;
 use crate::import::source::{ModelError, resolve_model};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -37,13 +40,17 @@ pub enum Action {
     },
     /// Show one model: shape, totals, cache, formats, sources, scores, prices
     Show {
-        /// The model: a catalogue name, a hub id, a config.json, a checkpoint folder, a GGUF or a spec file
+        /// The model: a catalogue name, a hub id, a config.json, a checkpoint folder or its safetensors, a GGUF or a spec file
         #[arg(value_name = "MODEL")]
         model: String,
         /// Print the spec as JSON
         #[arg(long)]
         json: bool,
     },
+    /// Turn a config.json, a checkpoint or a GGUF file into a model spec to edit
+    Import(ImportArgs),
+    /// List the models installed on this machine, and whether they fit it
+    Local(local::LocalArgs),
     /// Check spec files and say what is wrong, where
     Check {
         /// The files
@@ -58,6 +65,7 @@ pub enum Action {
 /// Bad input.
 pub fn run(
     args: &ModelsArgs,
+    places: &Places,
     catalogue: &Catalogue,
     width: usize,
     out: &mut dyn Write,
@@ -75,6 +83,8 @@ pub fn run(
             }
             Ok(Outcome::Answered)
         }
+        Action::Import(args) => import::run(args, out),
+        Action::Local(args) => local::run(args, places, catalogue, width, out),
         Action::Check { files } => check(files, out),
     }
 }
@@ -151,7 +161,7 @@ mod tests {
     fn answer(words: &[&str]) -> Result<String, CliError> {
         let line = Line::try_parse_from([&["models"], words].concat()).unwrap();
         let mut out = Vec::new();
-        run(&line.args, &Catalogue::embedded(), 100, &mut out)?;
+        run(&line.args, &Places::default(), &Catalogue::embedded(), 100, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -7,6 +7,7 @@ use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::ValidateArgs;
 use crate::cli::{calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate};
 use crate::detect::read_machine;
+use crate::import::local::Places;
 use crate::import::source::import as read_model_file;
 use crate::perf::Sources;
 use crate::validate::gguf_buffers::GgufBuffers;
@@ -50,7 +51,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Outcome, CliError> {
         Command::Fit(args) => fit::run(args, &catalogue(&cli.global)?, width, out),
         Command::Explain(args) => explain::run(args, &catalogue(&cli.global)?, width, out),
         Command::Frontier(args) => frontier::run(args, &catalogue(&cli.global)?, width, out),
-        Command::Models(args) => models::run(args, &catalogue(&cli.global)?, width, out),
+        Command::Models(args) => models::run(args, &places(), &catalogue(&cli.global)?, width, out),
         Command::Hardware(args) => hardware::run(args, &catalogue(&cli.global)?, narrow, out),
         Command::Detect(args) => detect::run(args, read_machine, &catalogue(&cli.global)?, narrow, out),
         Command::Validate(args) => judge(args, &catalogue(&cli.global)?, narrow, out),
@@ -88,6 +89,19 @@ fn catalogue(global: &GlobalArgs) -> Result<Catalogue, CliError> {
         catalogue = catalogue.with_layer(folder)?;
     }
     Ok(catalogue)
+}
+
+/// Where tools keep their models on this machine.
+fn places() -> Places {
+    #[expect(clippy::disallowed_methods, reason = "the command line may read the environment")]
+    let folder = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(PathBuf::from);
+    Places {
+        home: folder("HOME").or_else(|| folder("USERPROFILE")),
+        hf_home: folder("HF_HOME"),
+        hf_hub_cache: folder("HF_HUB_CACHE"),
+        ollama_models: folder("OLLAMA_MODELS"),
+        ollama_service: Some(PathBuf::from("/usr/share/ollama/.ollama/models")),
+    }
 }
 
 /// Judges measurements of every kind.

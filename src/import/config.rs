@@ -7,6 +7,7 @@ use super::assemble::{Names, groups};
 use super::dialect::{self, Dialect};
 use super::fields::Fields;
 use super::mixers::{self, Mixer, layout};
+use super::unread::unread;
 use super::{ImportError, extra, feed_forward, native, prediction, too_large};
 use crate::catalogue::check::faults;
 use crate::catalogue::decode::Count;
@@ -21,6 +22,24 @@ const MOST_LAYERS: u64 = 2000;
 /// # Errors
 /// Everything that is missing or wrong, at once.
 pub fn from_config(text: &str, name: &str) -> Result<ModelSpec, ImportError> {
+    parsed(text, name).map(|(spec, _)| spec)
+}
+
+/// Reads the `config.json` of a repository, which may say what is not understood: its caveat names it.
+///
+/// # Errors
+/// As [`from_config`].
+pub fn from_published(text: &str, name: &str) -> Result<ModelSpec, ImportError> {
+    let (mut spec, unread) = parsed(text, name)?;
+    if let Some(unread) = unread {
+        let before = spec.config.caveat.take();
+        spec.config.caveat = Some(before.into_iter().chain([unread]).collect::<Vec<_>>().join("; "));
+    }
+    Ok(spec)
+}
+
+/// The spec, and which keys nobody understood.
+fn parsed(text: &str, name: &str) -> Result<(ModelSpec, Option<String>), ImportError> {
     let fail = |problems: Vec<String>| ImportError { name: name.to_owned(), problems };
     let root: Value = serde_json::from_str(text).map_err(|fault| fail(vec![format!("not JSON: {fault}")]))?;
     let root = root.as_object().ok_or_else(|| fail(vec!["not a table of keys".to_owned()]))?;
@@ -41,7 +60,7 @@ pub fn from_config(text: &str, name: &str) -> Result<ModelSpec, ImportError> {
     if problems.is_empty() {
         problems.extend(too_large(&spec));
     }
-    if problems.is_empty() { Ok(spec) } else { Err(fail(problems)) }
+    if problems.is_empty() { Ok((spec, unread(&fields))) } else { Err(fail(problems)) }
 }
 
 /// The `model_type` and its rules: of the whole file if known, else of its text model or of the class
@@ -218,6 +237,41 @@ mod tests {
         assert_eq!(spec.config.grade, Grade::Partial);
         let caveat = spec.config.caveat.unwrap();
         assert!(caveat.contains("nearest known: `llama`") && caveat.contains("no `head_dim`"), "{caveat}");
+    }
+
+    #[test]
+    fn fields_nobody_knows_are_named_and_harmless_ones_are_not() {
+        let changes = [
+            ("ring_buffer_layers", json!([3, 7])),
+            ("memory_tokens", json!(64)),
+            ("router_kind", json!("spiral")),
+            ("tie_word_embeddings", json!(false)),
+            ("rope_theta", json!(500_000.0)),
+            ("bos_token_id", json!(1)),
+            ("attention_dropout", json!(0.1)),
+            ("quantum_layers", json!(false)),
+        ];
+        let spec = from_published(&with(llama(), &changes), "m").unwrap();
+        let expected = "not understood and not counted: `memory_tokens`, `ring_buffer_layers`, `router_kind`";
+        assert_eq!(spec.config.caveat.as_deref(), Some(expected));
+        assert_eq!(Inventory::of(&spec).total(), 8_030_261_248);
+    }
+
+    /// Everything the common keys prove is kept: the parameters are those of the same Llama.
+    #[test]
+    fn an_architecture_nobody_knows_gives_what_its_keys_prove() {
+        let changes = [
+            ("model_type", json!("zorp")),
+            ("zorp_state_size", json!(16)),
+            ("architectures", json!(["ZorpForCausalLM"])),
+        ];
+        let spec = from_published(&with(llama(), &changes), "m").unwrap();
+        assert_eq!((spec.family.as_str(), spec.config.grade), ("zorp", Grade::Partial));
+        assert_eq!(Inventory::of(&spec).total(), 8_030_261_248);
+        let expected = "`model_type` `zorp` is not known: read by the common keys alone; no `head_dim`: heads that \
+            share the width; no `tie_word_embeddings`: an output matrix of its own; not understood and not \
+            counted: `zorp_state_size`";
+        assert_eq!(spec.config.caveat.as_deref(), Some(expected));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// No dimension of a model comes near this; larger figures are typing errors and would overflow.
@@ -12,6 +13,8 @@ const LARGEST: u64 = 100_000_000;
 struct Notes {
     problems: Vec<String>,
     assumed: Vec<String>,
+    /// Keys looked for, found or not.
+    asked: BTreeSet<String>,
 }
 
 /// The keys that describe the text model, and the notes taken while reading them.
@@ -50,6 +53,10 @@ impl<'a> Fields<'a> {
 
     /// The value of a key, `null` being the same as absent.
     fn value(&self, key: &str) -> Option<&'a Value> {
+        let asked = &mut self.notes.borrow_mut().asked;
+        if !asked.contains(key) {
+            asked.insert(key.to_owned());
+        }
         self.tables.iter().filter_map(|table| table.get(key)).find(|value| !value.is_null())
     }
 
@@ -127,6 +134,25 @@ impl<'a> Fields<'a> {
         if !assumed.contains(&text) {
             assumed.push(text);
         }
+    }
+
+    /// Keys with a value that nobody looked for.
+    pub(super) fn unread(&self) -> Vec<&'a str> {
+        let asked = &self.notes.borrow().asked;
+        let says = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(table) => !table.is_empty(),
+            Value::Bool(true) | Value::Number(_) | Value::String(_) => true,
+        };
+        let keys = self.tables.iter().flat_map(|table| table.iter());
+        let mut unread: Vec<&str> = keys
+            .filter(|(key, value)| says(value) && !asked.contains(*key))
+            .map(|(key, _)| key.as_str())
+            .collect();
+        unread.sort_unstable();
+        unread.dedup();
+        unread
     }
 
     /// All problems noted.

@@ -17,12 +17,14 @@ mod fields;
 pub mod gguf;
 #[cfg(test)]
 mod known;
+pub mod local;
 mod mixers;
 mod native;
 mod prediction;
 #[cfg(test)]
 mod shipped;
 pub mod source;
+mod unread;
 
 use crate::arithmetic::inventory::Inventory;
 use crate::catalogue::model::ModelSpec;

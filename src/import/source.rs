@@ -7,10 +7,11 @@ use crate::catalogue::decode::{BadFile, Problem, utf8_text};
 use crate::catalogue::model::ModelSpec;
 use crate::catalogue::store::{Catalogue, Layer, LookupError};
 use crate::import::checkpoint::{self, Checkpoint};
-use crate::import::config::from_config;
+use crate::import::config::from_published;
 use crate::import::gguf::{FileFault, from_header, read_parts};
 use crate::import::{ImportError, too_large};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
@@ -90,7 +91,10 @@ pub fn resolve_model(text: &str, catalogue: &Catalogue) -> Result<Found, ModelEr
             return Err(ImportError { name: text.to_owned(), problems: vec![problem] }.into());
         }
         spec
-    } else if path.is_dir() || ["json", "gguf", "safetensors"].iter().any(|ending| ends(path, ending)) {
+    } else if path.is_dir()
+        || is_gguf(path)
+        || ["json", "gguf", "safetensors"].iter().any(|ending| ends(path, ending))
+    {
         import(path, None)?
     } else {
         return Err(ModelError::Unknown { name, near });
@@ -115,7 +119,7 @@ pub fn import(path: &Path, name: Option<&str>) -> Result<ModelSpec, ModelError> 
     let name = name.map_or_else(|| model_name(&file), str::to_owned);
     // Problems are of the file; the name is what the model would be called.
     let of_file = |error: ImportError| ImportError { name: file.display().to_string(), ..error };
-    if ends(&file, "gguf") {
+    if is_gguf(&file) {
         return gguf(&file, &name);
     }
     if ends(&file, "safetensors") {
@@ -131,13 +135,20 @@ pub fn import(path: &Path, name: Option<&str>) -> Result<ModelSpec, ModelError> 
     if let Err(fault) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         return Err(not_json(file.display().to_string(), text, &fault).into());
     }
-    let mut spec = from_config(&text, &name).map_err(of_file)?;
+    let mut spec = from_published(&text, &name).map_err(of_file)?;
     if file.file_name().is_some_and(|name| name == "config.json")
         && let Some(found) = checkpoint::read_folder(file.parent().unwrap_or(Path::new(".")))?
     {
         weigh(&mut spec, &found);
     }
     Ok(spec)
+}
+
+/// Whether a file is a GGUF file, by its name or, as in the store of Ollama, by its first bytes.
+pub fn is_gguf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let mut begins = || File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok();
+    ends(path, "gguf") || (path.is_file() && begins() && &magic == b"GGUF")
 }
 
 /// Gives a model the sizes its files have.
