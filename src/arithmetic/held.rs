@@ -104,5 +104,13 @@ fn scaled(
         return vec![Entry { tensor, place: place.clone(), stored: plain, each: bytes }];
     }
     let factor = bytes / ours;
-    entries.map(|one| Entry { each: one.each * factor, ..one }).collect()
+    let mut entries: Vec<Entry> =
+        entries.map(|one| Entry { each: Bytes::new((one.each * factor).get().floor()), ..one }).collect();
+    // Whole bytes, the rest with the largest tensor. Of layers, `ours` and `bytes` are those of one.
+    let times = |one: &Entry| if matches!(place, Place::Layers(_)) { 1.0 } else { one.times() as f64 };
+    let rest = bytes - entries.iter().map(|one| one.each * times(one)).sum::<Bytes>();
+    if let Some(largest) = entries.iter_mut().max_by(|a, b| a.each.get().total_cmp(&b.each.get())) {
+        largest.each += rest / times(largest);
+    }
+    entries
 }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod decode;
 pub mod hardware;
 pub mod hardware_flag;
+pub mod hub;
 mod index;
 pub mod layer;
 pub mod machine;

@@ -7,6 +7,7 @@
 use crate::catalogue::assumptions::Assumptions;
 use crate::catalogue::decode::{BadFile, Decode, Problems, decode_text};
 use crate::catalogue::hardware::{Accelerator, Cpu, EconomicFigure, Link, Offer, System};
+use crate::catalogue::hub::Hub;
 use crate::catalogue::index::{model_names, sections};
 use crate::catalogue::model::ModelSpec;
 use crate::catalogue::nearest::ranked;
@@ -165,6 +166,8 @@ pub struct Catalogue {
     pub(crate) model_names: BTreeMap<String, String>,
     /// Assumptions of a layer, in place of the shipped ones.
     pub(crate) assumptions: Option<Assumptions>,
+    /// Where models that are not here may be asked for; nowhere unless the user allows it.
+    pub hub: Option<Hub>,
 }
 
 impl Catalogue {

@@ -33,6 +33,9 @@ pub struct GlobalArgs {
     /// Read more models and hardware from this folder, which override shipped ones by name
     #[arg(long, value_name = "DIR", global = true)]
     pub catalogue: Vec<PathBuf>,
+    /// Ask the Hugging Face Hub for models that are not known here, by the headers of their files
+    #[arg(long, global = true)]
+    pub online: bool,
     /// Set the page width in columns [default: the terminal's, else 100]
     #[arg(long, value_name = "COLUMNS", global = true, value_parser = clap::value_parser!(u16).range(40..=400))]
     pub width: Option<u16>,

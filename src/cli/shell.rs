@@ -1,6 +1,7 @@
 //! Runs a command line: parse, dispatch, map errors to exit codes.
 
 use crate::catalogue::hardware_flag;
+use crate::catalogue::hub::Hub;
 use crate::catalogue::store::Catalogue;
 use crate::cli::args::{Cli, Command, GlobalArgs};
 use crate::cli::error::{CliError, Outcome};
@@ -87,6 +88,11 @@ fn catalogue(global: &GlobalArgs) -> Result<Catalogue, CliError> {
     }
     for folder in &global.catalogue {
         catalogue = catalogue.with_layer(folder)?;
+    }
+    if global.online {
+        #[expect(clippy::disallowed_methods, reason = "the command line may read the environment")]
+        let stated = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        catalogue.hub = Some(Hub::new(stated("HF_ENDPOINT"), stated("HF_TOKEN")));
     }
     Ok(catalogue)
 }

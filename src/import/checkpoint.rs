@@ -13,7 +13,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Longest header that is read; files of a trillion parameters have a few MiB.
@@ -70,6 +70,21 @@ impl Checkpoint {
             self.bytes as f64 / 1e9,
             types.join(", ")
         )
+    }
+
+    /// Adds what another file holds.
+    #[cfg(feature = "net")]
+    pub(super) fn join(&mut self, other: Self) {
+        self.files += other.files;
+        self.tensors += other.tensors;
+        self.bytes += other.bytes;
+        self.missing = self.missing.take().or(other.missing);
+        for (dtype, bytes) in other.types {
+            *self.types.entry(dtype).or_default() += bytes;
+        }
+        for (part, bytes) in other.parts {
+            *self.parts.entry(part).or_default() += bytes;
+        }
     }
 
     fn add(&mut self, name: &str, tensor: &TensorInfo) {
@@ -147,30 +162,50 @@ pub(super) fn read_file(path: &Path, into: &mut Checkpoint) -> Result<(), ModelE
     let io = |source| ModelError::Io { path: path.display().to_string(), source };
     let mut file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    read_stream(&mut file, length, &name, into).map_err(|fault| match fault {
+        Fault::Io(source) => io(source),
+        Fault::Bad(problem) => bad(path, problem),
+    })
+}
+
+/// Why a header was not read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Io(io::Error),
+    Bad(String),
+}
+
+/// Reads the header of a file of so many bytes; nothing behind it is asked for.
+///
+/// # Errors
+/// A stream that ends early or is not what it says.
+pub(super) fn read_stream(
+    file: &mut dyn Read,
+    length: u64,
+    name: &str,
+    into: &mut Checkpoint,
+) -> Result<(), Fault> {
     let mut start = Vec::new();
-    file.by_ref().take(8).read_to_end(&mut start).map_err(io)?;
+    file.take(8).read_to_end(&mut start).map_err(Fault::Io)?;
+    let bad = |problem: String| Err(Fault::Bad(problem));
     if start == b"version " {
-        return Err(bad(
-            path,
-            "this is a pointer of git-lfs, not the file: fetch it with `git lfs pull`".to_owned(),
-        ));
+        return bad("this is a pointer of git-lfs, not the file: fetch it with `git lfs pull`".to_owned());
     }
     let Ok(header) = <[u8; 8]>::try_from(start).map(u64::from_le_bytes) else {
-        return Err(bad(path, "the file ends before its header".to_owned()));
+        return bad("the file ends before its header".to_owned());
     };
     if header > LONGEST_HEADER {
-        let problem = format!("a header of {header} bytes; none longer than {LONGEST_HEADER} is read");
-        return Err(bad(path, problem));
+        return bad(format!("a header of {header} bytes; none longer than {LONGEST_HEADER} is read"));
     }
     if header + 8 > length {
-        return Err(bad(path, format!("the header has {header} bytes, the file only {length}")));
+        return bad(format!("the header has {header} bytes, the file only {length}"));
     }
     let mut text = Vec::new();
-    file.take(header).read_to_end(&mut text).map_err(io)?;
-    let ends = read_header(&text, into).map_err(|problem| bad(path, problem))?;
+    file.take(header).read_to_end(&mut text).map_err(Fault::Io)?;
+    let ends = read_header(&text, into).map_err(Fault::Bad)?;
     let data = length - 8 - header;
     if ends > data {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         into.missing =
             Some(format!("{name} has {data} of {ends} bytes of tensors: its download is not complete"));
     }
@@ -279,23 +314,30 @@ fn shortened(name: &str) -> String {
 
 /// The files an index lists, each once.
 fn listed(index: &Path) -> Result<Vec<String>, ModelError> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
     let length = std::fs::metadata(index).map_or(0, |data| data.len());
     if length > LONGEST_HEADER {
         return Err(bad(index, format!("{length} bytes; no index has more than {LONGEST_HEADER}")));
     }
-    let found: Index =
-        serde_json::from_str(&source::read(index)?).map_err(|fault| bad(index, fault.to_string()))?;
+    names_in(&source::read(index)?).map_err(|problem| bad(index, problem))
+}
+
+/// The files the text of an index lists, each once.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn names_in(index: &str) -> Result<Vec<String>, String> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let found: Index = serde_json::from_str(index).map_err(|fault| fault.to_string())?;
     let names: BTreeSet<String> = found.weight_map.into_values().collect();
     if names.len() > MOST_FILES {
-        return Err(bad(index, format!("{} files are more than any checkpoint has", names.len())));
+        return Err(format!("{} files are more than any checkpoint has", names.len()));
     }
     // A name is a file of this folder and nothing else.
     match names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
-        Some(name) => Err(bad(index, format!("`{}` is not a name in this folder", shortened(name)))),
+        Some(name) => Err(format!("`{}` is not a name in this folder", shortened(name))),
         None => Ok(names.into_iter().collect()),
     }
 }

@@ -15,6 +15,7 @@ mod extra;
 mod feed_forward;
 mod fields;
 pub mod gguf;
+pub mod hub;
 #[cfg(test)]
 mod known;
 pub mod local;

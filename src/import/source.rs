@@ -4,6 +4,7 @@ use crate::arithmetic::inventory::Inventory;
 use crate::arithmetic::scheme::Scheme;
 use crate::catalogue::check::read_model;
 use crate::catalogue::decode::{BadFile, Problem, utf8_text};
+use crate::catalogue::hub::Hub;
 use crate::catalogue::model::ModelSpec;
 use crate::catalogue::store::{Catalogue, Layer, LookupError};
 use crate::import::checkpoint::{self, Checkpoint};
@@ -85,7 +86,10 @@ pub fn resolve_model(text: &str, catalogue: &Catalogue) -> Result<Found, ModelEr
         Err(LookupError::Unknown(unknown)) => (unknown.name, unknown.near),
     };
     let path = Path::new(text);
-    let spec = if ends(path, "toml") {
+    let hub = catalogue.hub.as_ref().filter(|_| Hub::is_name(text) && !path.exists());
+    let spec = if let Some(hub) = hub {
+        hub.fetch(text)?
+    } else if ends(path, "toml") {
         let spec = read_model(text, &read(path)?)?;
         if let Some(problem) = too_large(&spec) {
             return Err(ImportError { name: text.to_owned(), problems: vec![problem] }.into());
@@ -152,7 +156,7 @@ pub fn is_gguf(path: &Path) -> bool {
 }
 
 /// Gives a model the sizes its files have.
-fn weigh(spec: &mut ModelSpec, found: &Checkpoint) {
+pub(super) fn weigh(spec: &mut ModelSpec, found: &Checkpoint) {
     let mut said = spec.config.caveat.take();
     let mut say =
         |word: String| said = Some(said.take().map_or(word.clone(), |before| format!("{before}; {word}")));
