@@ -90,9 +90,12 @@ impl Checkpoint {
     fn add(&mut self, name: &str, tensor: &TensorInfo) {
         let bytes = tensor.data_offsets[1].saturating_sub(tensor.data_offsets[0]);
         self.tensors += 1;
-        self.bytes += bytes;
-        *self.types.entry(tensor.dtype.chars().take(16).collect()).or_default() += bytes;
-        *self.parts.entry(part(name)).or_default() += bytes;
+        // Overlapping claims are refused once all are read; until then their sum may be absurd.
+        let of_type = self.types.entry(tensor.dtype.chars().take(16).collect()).or_default();
+        let of_part = self.parts.entry(part(name)).or_default();
+        for sum in [&mut self.bytes, of_type, of_part] {
+            *sum = sum.saturating_add(bytes);
+        }
     }
 }
 

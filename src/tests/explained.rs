@@ -211,3 +211,73 @@ fn a_cached_prefix_and_accepted_drafts_help() {
         }
     }
 }
+
+/// Weights of the ledger are those of the files, to the byte: a Llama of four layers in two files,
+/// 2·512,000 + 512 parameters around the layers and 2,360,320 in each of 16 bits, one matrix in 32 bits.
+#[test]
+fn the_ledger_holds_the_bytes_of_the_checkpoint() {
+    let folder = std::env::temp_dir().join(format!("plimsoll-ledger-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let layer = [
+        ("self_attn.q_proj", vec![512, 512]),
+        ("self_attn.k_proj", vec![256, 512]),
+        ("self_attn.v_proj", vec![256, 512]),
+        ("self_attn.o_proj", vec![512, 512]),
+        ("mlp.gate_proj", vec![1024, 512]),
+        ("mlp.up_proj", vec![1024, 512]),
+        ("mlp.down_proj", vec![512, 1024]),
+        ("input_layernorm", vec![512]),
+        ("post_attention_layernorm", vec![512]),
+    ];
+    let around =
+        [("model.embed_tokens", vec![1000, 512]), ("model.norm", vec![512]), ("lm_head", vec![1000, 512])];
+    let inside =
+        (0..4).flat_map(|n| layer.clone().map(|(name, shape)| (format!("model.layers.{n}.{name}"), shape)));
+    let tensors: Vec<(String, Vec<u64>)> =
+        around.into_iter().map(|(name, shape)| (name.to_owned(), shape)).chain(inside).collect();
+    let mut map = serde_json::Map::new();
+    for (file, part) in tensors.chunks(20).enumerate() {
+        let file = format!("model-{}-of-2.safetensors", file + 1);
+        let (mut header, mut end) = (serde_json::Map::new(), 0);
+        for (name, shape) in part {
+            let (dtype, width) =
+                if name.ends_with("layers.3.mlp.down_proj") { ("F32", 4) } else { ("BF16", 2) };
+            let start = end;
+            end += shape.iter().product::<u64>() * width;
+            let name = format!("{name}.weight");
+            let tensor = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
+            header.insert(name.clone(), tensor);
+            map.insert(name, serde_json::json!(file));
+        }
+        let text = serde_json::Value::Object(header).to_string();
+        let bytes = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+        std::fs::write(folder.join(&file), &bytes).unwrap();
+        let whole = std::fs::OpenOptions::new().append(true).open(folder.join(file)).unwrap();
+        whole.set_len(bytes.len() as u64 + end).unwrap();
+    }
+    let index = serde_json::json!({"weight_map": map}).to_string();
+    std::fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
+    let config = r#"{"model_type": "llama", "hidden_size": 512, "num_hidden_layers": 4, "vocab_size": 1000,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 1024,
+        "max_position_embeddings": 131072}"#;
+    std::fs::write(folder.join("config.json"), config).unwrap();
+    let spec = plimsoll::import::source::import(&folder, None);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let catalogue = Catalogue::embedded();
+    let mut request = request("llama-3.1-8b", "h200-sxm", &catalogue);
+    request.models = Models::One(Box::new(spec.unwrap()));
+    request.limits.formats = vec!["native".to_owned()];
+    let bytes = 2.0 * (2.0 * 512_000.0 + 512.0 + 4.0 * 2_360_320.0) + 2.0 * 512.0 * 1024.0;
+    let explained = explained(&request, &catalogue);
+    assert!((explained.option.weights_bytes.get() - bytes).abs() < 0.5, "{}", explained.option.weights_bytes);
+    let held: Vec<f64> = explained
+        .memory
+        .iter()
+        .flat_map(|rank| &rank.parts)
+        .filter(|line| line.label.contains("weights"))
+        .filter_map(|line| if let Amount::Bytes(bytes) = line.amount { Some(bytes.get()) } else { None })
+        .collect();
+    // The embedding of which one row is read may be an account of its own.
+    let sum: f64 = held.iter().sum();
+    assert!((sum - bytes).abs() < 0.5, "{held:?} {bytes}");
+}
