@@ -240,7 +240,9 @@ fn ggufs() -> Vec<Vec<u8>> {
     let figures = figures.map(|(name, figure)| key(&format!("llama.{name}"), 4, &figure.to_le_bytes()));
     let sound = [architecture.clone(), figures.concat()].concat();
     let list_of = |kind: u32, length: u64| [&kind.to_le_bytes()[..], &length.to_le_bytes()].concat();
-    vec![
+    let recorded = ["llama", "llama-big-endian", "gemma3", "deepseek2", "qwen35", "gpt-oss"];
+    let recorded = recorded.map(|name| file(&format!("tests/gguf/recorded/{name}.gguf"))).to_vec();
+    let broken = vec![
         gguf(3, 0, 8, &sound),
         gguf(3, 0, 1, &architecture),
         vec![],
@@ -261,7 +263,8 @@ fn ggufs() -> Vec<Vec<u8>> {
         gguf(3, 0, 1, &key("general.architecture", 4, &7_u32.to_le_bytes())),
         gguf(3, 1, 1, &[architecture.clone(), text("t"), 900_u32.to_le_bytes().to_vec()].concat()),
         gguf(3, 1, 1, &[architecture, text("t"), 4_u32.to_le_bytes().to_vec(), vec![0xff; 44]].concat()),
-    ]
+    ];
+    [recorded, broken].concat()
 }
 
 /// A file of the repository.
@@ -429,7 +432,16 @@ fn no_file_panics_stalls_or_fills_memory() {
                 MOST.store(before, Ordering::Relaxed);
                 let start = Instant::now();
                 let read = catch_unwind(|| parser.reads(&bytes, &folder, &catalogue));
-                let (time, held) = (start.elapsed(), MOST.load(Ordering::Relaxed).saturating_sub(before));
+                // Another program may take the processor: only an input that is slow twice is slow.
+                let time = match start.elapsed() {
+                    time if time <= MOST_TIME || read.is_err() => time,
+                    _ => {
+                        let again = Instant::now();
+                        parser.reads(&bytes, &folder, &catalogue);
+                        again.elapsed()
+                    }
+                };
+                let held = MOST.load(Ordering::Relaxed).saturating_sub(before);
                 needed.runs += 1;
                 needed.understood += u64::from(matches!(read, Ok(true)));
                 needed.longest = needed.longest.max(time);

@@ -1,12 +1,11 @@
 //! The models installed on this machine, and whether they fit it.
 
-use crate::arithmetic::scheme::Scheme;
 use crate::catalogue::hardware::Machine;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::resolve::{resolve_hardware, this_machine};
 use crate::import::local::{Installed, Places, installed};
-use crate::import::source::{import, is_gguf};
+use crate::import::source::import;
 use crate::plan::{Limits, Models, Request, Workload, plan};
 use crate::ranking::Objective;
 use crate::report::table::{cell, lines, thin};
@@ -106,7 +105,7 @@ fn fit(model: &Installed, machine: &Machine, catalogue: &Catalogue) -> Fit {
             users: 1,
             drafting: None,
         },
-        limits: Limits { formats: vec![stored_as(model)], ..Limits::default() },
+        limits: Limits { formats: vec!["native".to_owned()], ..Limits::default() },
         objective: Objective::Balanced,
         operators: None,
     };
@@ -120,16 +119,6 @@ fn fit(model: &Installed, machine: &Machine, catalogue: &Catalogue) -> Fit {
             (None, None) => Fit::Unknown("no engine runs this format on it".to_owned()),
         },
     }
-}
-
-/// The format: of a GGUF file the label at the end of its name, where it has one that is known.
-fn stored_as(model: &Installed) -> String {
-    let name = model.name.to_lowercase();
-    let labels = name.split(['-', '.', ':', '/']).rev().filter(|_| is_gguf(&model.path));
-    let known = labels
-        .filter(|word| word.contains('q') || word.contains("16"))
-        .find(|word| Scheme::parse(word).is_ok());
-    known.map_or_else(|| "native".to_owned(), str::to_owned)
 }
 
 fn render(rows: &[Row], machine: &str, width: usize, out: &mut dyn Write) -> io::Result<()> {
