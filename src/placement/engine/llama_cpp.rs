@@ -3,7 +3,7 @@
 //! Everything is allocated at start: weights, the cache of the full context, one compute buffer
 //! per device that holds the largest moment of the graph. Nothing is reserved beyond that.
 //!
-//! Current releases of upstream plan the buffer from their graph, which [`graph`] rebuilds with the
+//! Current releases of upstream plan the buffer from their graph, which `graph` rebuilds with the
 //! allocator of ggml. The fork, older releases and blocks without a graph there are met by the tensors
 //! alive at the three wide moments of a graph
 //! (`u` tokens of a micro-batch, 32-bit activations):
