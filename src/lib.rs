@@ -43,5 +43,6 @@ pub mod placement;
 pub mod plan;
 pub mod ranking;
 pub mod report;
+pub mod serving;
 pub mod units;
 pub mod validate;

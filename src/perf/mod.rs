@@ -7,7 +7,6 @@
 mod attention;
 mod bound;
 pub mod class;
-mod closed_loop;
 mod collective;
 pub mod constants;
 mod cpu;

@@ -1,17 +1,17 @@
 //! A deployment under load: what its users see, from the times of its steps.
 //!
-//! The walk through steps and its closed form live in `perf/closed_loop`, which knows no models; here
+//! The walk through steps and its closed form live in `serving`, which knows no models; here
 //! an estimator answers for the steps, with or without drafts, and the engine's constants say how it
 //! makes up its steps.
 
-use super::closed_loop::{self, Grid, Load, Offline, Outcome, Policy, Pools, PromptTimes, StepTimes};
 use super::constants::{Fetch, Missing};
 use super::drafts::Draft;
 use super::estimator::Estimator;
 use super::time::Limit;
+use crate::serving::{self, Grid, Load, Offline, Outcome, Policy, Pools, PromptTimes, StepTimes};
 use crate::units::{Seconds, TokenRate};
 
-pub use super::closed_loop::Lengths;
+pub use crate::serving::Lengths;
 
 /// What a server adds to its steps, and how it makes them up.
 #[derive(Clone, Copy, Debug)]
@@ -196,7 +196,7 @@ impl<'a> Estimator<'a> {
         let steps = Steps { estimator: self, demand: *demand };
         let sequences = demand.users.min(demand.slots).max(1);
         let grid = Grid::new(&steps, sequences, self.chunk().min(demand.input.saturating_mul(sequences)));
-        let outcome = closed_loop::closed_loop(&grid, &self.policy(demand.poll), &Self::load(demand));
+        let outcome = serving::closed_loop(&grid, &self.policy(demand.poll), &Self::load(demand));
         self.seen(demand, &outcome)
     }
 
@@ -219,7 +219,7 @@ impl<'a> Estimator<'a> {
     pub fn maximum(&self, demand: &Demand) -> Serving {
         let steps = Steps { estimator: self, demand: *demand };
         let grid = Grid::new(&steps, demand.slots.clamp(1, 2048 * self.groups), self.chunk());
-        let found = closed_loop::offline_maximum(
+        let found = serving::offline_maximum(
             &grid,
             &Offline {
                 requests: demand.requests.max(1),
@@ -263,7 +263,7 @@ impl<'a> Estimator<'a> {
         };
         let each = demand.users.div_ceil(decode.count.max(1)).min(demand.slots).max(1);
         let (prompts, answers) = (steps(prefill, 1, 16384), steps(decode, each, 64));
-        let outcome = closed_loop::separate_pools(&prompts, &answers, &pools, &Self::load(demand));
+        let outcome = serving::separate_pools(&prompts, &answers, &pools, &Self::load(demand));
         decode.worker.seen(demand, &outcome)
     }
 

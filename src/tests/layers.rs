@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers in order; a module may use those before it and itself.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "units",
     "fact",
     "catalogue",
     "arithmetic",
     "import",
     "detect",
+    "serving",
     "perf",
     "placement",
     "economics",

@@ -19,7 +19,7 @@ use std::collections::BinaryHeap;
 /// Groups of attention step together, so that a step with one prompt takes as long as one with a
 /// prompt in every group; fewer prompts than groups are held back for up to `hold` decode steps.
 /// Requests beyond the slots wait for one to end. A few events per request, whatever its length.
-pub(in crate::perf) fn closed_loop(times: &impl StepTimes, policy: &Policy, load: &Load) -> Outcome {
+pub(crate) fn closed_loop(times: &impl StepTimes, policy: &Policy, load: &Load) -> Outcome {
     let requests = load.requests.max(1) as usize;
     let users = (load.users.max(1) as usize).min(requests);
     let mut sent = Vec::with_capacity(requests);
@@ -29,12 +29,7 @@ pub(in crate::perf) fn closed_loop(times: &impl StepTimes, policy: &Policy, load
 
 /// The same for requests that come at given moments, in seconds and ascending, whether others are
 /// answered or not; `load.users` answers at either end stay out of [`Outcome::steady_rate`].
-pub(in crate::perf) fn replayed(
-    times: &impl StepTimes,
-    policy: &Policy,
-    load: &Load,
-    moments: Vec<f64>,
-) -> Outcome {
+pub(crate) fn replayed(times: &impl StepTimes, policy: &Policy, load: &Load, moments: Vec<f64>) -> Outcome {
     let load = Load { requests: moments.len() as u64, ..*load };
     Run::new(times, policy, &load, moments).outcome()
 }

@@ -19,7 +19,7 @@ const DRIFT: f64 = 0.01;
 
 impl Lengths {
     /// Tokens of the prompts of `requests` requests.
-    pub(super) fn inputs(self, mean: u64, requests: usize) -> Vec<u64> {
+    pub(crate) fn inputs(self, mean: u64, requests: usize) -> Vec<u64> {
         match self {
             Self::Uniform => shuffled(mean, UNIFORM_SPREAD, requests, 0x5EED),
             Self::Fixed => vec![mean.max(1); requests],
@@ -27,7 +27,7 @@ impl Lengths {
     }
 
     /// Tokens of the answers of `requests` requests.
-    pub(super) fn outputs(self, mean: u64, requests: usize, drifts: bool) -> Vec<u64> {
+    pub(crate) fn outputs(self, mean: u64, requests: usize, drifts: bool) -> Vec<u64> {
         match self {
             Self::Uniform => shuffled(mean, UNIFORM_SPREAD, requests, 0xA115),
             Self::Fixed if drifts => shuffled(mean, DRIFT, requests, 0xA115),
@@ -50,7 +50,7 @@ fn shuffled(mean: u64, spread: f64, count: usize, seed: u64) -> Vec<u64> {
 }
 
 /// The next number of the splitmix64 sequence.
-pub(super) const fn chance(state: &mut u64) -> u64 {
+pub(crate) const fn chance(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -4,7 +4,7 @@ use super::StepTimes;
 
 /// Requests that nobody waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct Offline {
+pub(crate) struct Offline {
     /// Requests in all.
     pub requests: u64,
     /// Tokens of a prompt.
@@ -23,7 +23,7 @@ pub(in crate::perf) struct Offline {
 
 /// The best that a replica does with [`Offline`] requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct OfflineMaximum {
+pub(crate) struct OfflineMaximum {
     /// Output tokens per second.
     pub output_rate: f64,
     /// Full batches one after the other.
@@ -41,7 +41,7 @@ const LEAST_SHARE: u64 = 8;
 ///
 /// A published run has a finite number of requests, which bounds the batch of a large deployment
 /// before its memory does. Smaller batches win where a step grows faster than its batch.
-pub(in crate::perf) fn offline_maximum(times: &impl StepTimes, offline: &Offline) -> OfflineMaximum {
+pub(crate) fn offline_maximum(times: &impl StepTimes, offline: &Offline) -> OfflineMaximum {
     let groups = offline.groups.max(1);
     let (requests, chunk) = (offline.requests.max(1), offline.chunk.max(1));
     let most = offline.slots.min(offline.most_per_group.saturating_mul(groups)).clamp(1, requests);

@@ -20,6 +20,7 @@
 mod engine;
 mod grid;
 mod lengths;
+pub mod levels;
 mod offline;
 mod open;
 mod outcome;
@@ -28,18 +29,19 @@ mod prompts;
 mod steady;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
-pub(super) use engine::{closed_loop, replayed};
-pub(super) use grid::Grid;
+pub(crate) use engine::{closed_loop, replayed};
+pub(crate) use grid::Grid;
 pub use lengths::Lengths;
-pub(super) use offline::{Offline, OfflineMaximum, offline_maximum};
-pub(super) use open::{OpenLoop, Unstable, open_loop};
-pub(super) use outcome::{Outcome, Spread};
-pub(super) use pools::{Pools, separate_pools};
-pub(super) use steady::{PromptTimes, Steady};
+pub(crate) use offline::{Offline, OfflineMaximum, offline_maximum};
+pub(crate) use open::{OpenLoop, Unstable, open_loop};
+pub(crate) use outcome::{Outcome, Spread};
+pub(crate) use pools::{Pools, separate_pools};
+pub(crate) use steady::{PromptTimes, Steady};
 
 /// Times of the steps of one replica, seconds; positive and finite.
-pub(super) trait StepTimes {
+pub(crate) trait StepTimes {
     /// One decode step of `sequences` over all groups of attention at the mean depth.
     fn decode(&self, sequences: f64) -> f64;
     /// One step of `tokens` prompt tokens in every group of attention, from prompts of the mean
@@ -59,7 +61,7 @@ impl<T: StepTimes> StepTimes for &T {
 
 /// How an engine makes up its steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     /// A step with prompts also decodes (vLLM, TensorRT-LLM); otherwise prompts go first and
     /// nobody gains a token until none waits (SGLang, ATOM).
     pub mixed: bool,
@@ -84,7 +86,7 @@ pub(super) struct Policy {
 
 /// What is asked of a replica.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Load {
+pub(crate) struct Load {
     /// Users, each with one request at a time.
     pub users: u64,
     /// Mean tokens of a prompt.

@@ -6,7 +6,7 @@ use crate::units::math;
 
 /// A replica that keeps up with its requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct OpenLoop {
+pub(crate) struct OpenLoop {
     /// Mean requests under way.
     pub in_flight: f64,
     /// Mean time per output token after the first, seconds.
@@ -26,7 +26,7 @@ impl OpenLoop {
     ///
     /// The wait has an exponential tail, `P(wait > x) = u exp(-x u / W)` with the mean wait `W` and
     /// the share `u` that waits; what is not waiting is the same for all.
-    pub(in crate::perf) fn ttft_exceeded_by(&self, share: f64) -> f64 {
+    pub(crate) fn ttft_exceeded_by(&self, share: f64) -> f64 {
         let wait = if self.busy > share { self.wait / self.busy * math::ln(self.busy / share) } else { 0.0 };
         self.ttft - self.wait + wait
     }
@@ -34,7 +34,7 @@ impl OpenLoop {
 
 /// Requests come faster than they can be served.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct Unstable {
+pub(crate) struct Unstable {
     /// Requests per second that all slots serve.
     pub most: f64,
 }
@@ -57,7 +57,7 @@ const HALVINGS: usize = 40;
 /// # Errors
 /// The utilisation `rate (c + O decode(S) / S)` reaches one with all `S` slots decoding and `c` per
 /// prompt, or more requests would be under way than there are slots.
-pub(in crate::perf) fn open_loop(
+pub(crate) fn open_loop(
     times: &impl StepTimes,
     policy: &Policy,
     load: &Load,

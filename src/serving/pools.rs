@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// Two pools of workers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct Pools {
+pub(crate) struct Pools {
     /// Workers that take prompts.
     pub prefill_workers: u64,
     /// Workers that decode, each with the slots of the load.
@@ -36,7 +36,7 @@ const LEAST_CHUNK: u64 = 16384;
 /// takes the transfer time and waits for a slot; with the slot the user has the first token. Decode
 /// goes on without prompts between: with `n` sequences over `d` workers each gains a token per
 /// `decode(n / d)`. The throughput is at best the lesser of what the two pools can do.
-pub(in crate::perf) fn separate_pools(
+pub(crate) fn separate_pools(
     prefill: &impl StepTimes,
     decode: &impl StepTimes,
     pools: &Pools,

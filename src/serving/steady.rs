@@ -5,7 +5,7 @@ use crate::units::math;
 
 /// A replica under steady load, seconds and tokens per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct Steady {
+pub(crate) struct Steady {
     /// Mean time to the first token, the wait for a slot included.
     pub ttft: f64,
     /// What a run of ten requests per user that starts all users at once adds to the mean time to
@@ -24,13 +24,13 @@ const RUSH: f64 = 0.1;
 
 /// Times of prompts of the mean length that share steps; the same under any number of users.
 #[derive(Clone, Debug)]
-pub(in crate::perf) struct PromptTimes<T> {
-    pub(super) times: T,
-    pub(super) policy: Policy,
+pub(crate) struct PromptTimes<T> {
+    pub(crate) times: T,
+    pub(crate) policy: Policy,
     /// Tokens of a prompt.
     input: f64,
     /// A prompt that has its steps for itself.
-    pub(super) alone: f64,
+    pub(crate) alone: f64,
     /// What a mixed step saves: the weights are read once.
     saved: f64,
 }
@@ -41,20 +41,20 @@ fn at_least_one(mean: f64) -> f64 {
 }
 
 /// How fast answers grow.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Seconds per token.
-    pub(super) tpot: f64,
+    pub(crate) tpot: f64,
     /// Seconds per prompt when `together` share a step.
-    pub(super) cost: f64,
+    pub(crate) cost: f64,
     /// The same less what a mixed step saves.
     added: f64,
     /// Prompts that share a step.
-    pub(super) together: f64,
+    pub(crate) together: f64,
 }
 
 impl<T: StepTimes> PromptTimes<T> {
     /// Times of prompts of so many tokens.
-    pub(in crate::perf) fn new(times: T, policy: Policy, input: u64) -> Self {
+    pub(crate) fn new(times: T, policy: Policy, input: u64) -> Self {
         let mut prompts = Self { times, policy, input: input.max(1) as f64, alone: 0.0, saved: 0.0 };
         prompts.alone = prompts.together(1.0);
         if policy.mixed && policy.overlap > 0.0 {
@@ -64,7 +64,7 @@ impl<T: StepTimes> PromptTimes<T> {
     }
 
     /// The times of single steps.
-    pub(in crate::perf) const fn times(&self) -> &T {
+    pub(crate) const fn times(&self) -> &T {
         &self.times
     }
 
@@ -87,14 +87,14 @@ impl<T: StepTimes> PromptTimes<T> {
     /// measured run is kept apart, in [`Steady::burst`]. Requests of such a run come in waves at first,
     /// which share steps more than this says: with groups of attention that hold nothing back it is up
     /// to 45 % too slow.
-    pub(in crate::perf) fn steady(&self, load: &Load) -> Steady {
+    pub(crate) fn steady(&self, load: &Load) -> Steady {
         let users = load.users.min(load.slots).max(1) as f64;
         let burst = RUSH * (self.rush(users) - self.alone).max(0.0);
         Steady { burst, ..self.after_the_rush(load) }
     }
 
     /// Output tokens per second of the same, which the rush does not enter.
-    pub(in crate::perf) fn rate(&self, load: &Load) -> f64 {
+    pub(crate) fn rate(&self, load: &Load) -> f64 {
         self.after_the_rush(load).output_rate
     }
 
@@ -129,23 +129,23 @@ impl<T: StepTimes> PromptTimes<T> {
     }
 
     /// Prompts a step holds at most over all groups.
-    pub(super) fn most(&self) -> f64 {
+    pub(crate) fn most(&self) -> f64 {
         (self.policy.chunk as f64 * self.groups() / self.input).max(1.0)
     }
 
     /// Steps over which a prompt is split.
-    pub(super) fn pieces(&self) -> f64 {
+    pub(crate) fn pieces(&self) -> f64 {
         let chunk = self.policy.chunk.max(1) as f64;
         if self.policy.splits_prompts { (self.input / chunk).ceil().max(1.0) } else { 1.0 }
     }
 
     /// What a step with prompts takes beside them.
-    pub(super) fn beside(&self, decode: f64) -> f64 {
+    pub(crate) fn beside(&self, decode: f64) -> f64 {
         if self.policy.mixed { decode - self.saved } else { self.policy.step }
     }
 
     /// So many prompts over all groups, in full steps and one for the rest.
-    pub(super) fn together(&self, prompts: f64) -> f64 {
+    pub(crate) fn together(&self, prompts: f64) -> f64 {
         let tokens = self.input * (prompts / self.groups()).max(1.0);
         let chunk = self.policy.chunk.max(1) as f64;
         if !self.policy.splits_prompts || tokens <= chunk {
@@ -165,7 +165,7 @@ impl<T: StepTimes> PromptTimes<T> {
 
     /// The time per token where a decode step takes `decode`, `arrivals` prompts come per step and
     /// `others` of them are in the way.
-    pub(super) fn pace(&self, decode: f64, arrivals: f64, others: f64) -> Pace {
+    pub(crate) fn pace(&self, decode: f64, arrivals: f64, others: f64) -> Pace {
         // Held back, prompts gather until every group has one or the time is up.
         let gathered = (1.0 + arrivals * self.policy.hold as f64).min(self.groups());
         let together = at_least_one(arrivals).max(gathered).min(self.most());
@@ -181,7 +181,7 @@ impl<T: StepTimes> PromptTimes<T> {
 
     /// Mean time a prompt is held back: half of the time until every group has one, or of the
     /// longest allowed.
-    pub(super) fn gathering(&self, decode: f64, arrivals: f64) -> f64 {
+    pub(crate) fn gathering(&self, decode: f64, arrivals: f64) -> f64 {
         let every_group = (self.groups() - 1.0) / arrivals;
         (self.policy.hold as f64).min(every_group) * decode / 2.0
     }

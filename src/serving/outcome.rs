@@ -2,7 +2,7 @@
 
 /// Distribution of a time over the requests of a run, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::perf) struct Spread {
+pub(crate) struct Spread {
     /// Mean.
     pub mean: f64,
     /// Half of the requests have less.
@@ -28,7 +28,7 @@ impl Spread {
 
 /// What the users of a simulated run saw.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::perf) struct Outcome {
+pub(crate) struct Outcome {
     /// From sending a request to its first token, the wait for a slot included.
     pub ttft: Spread,
     /// Time per token after the first; zero where answers have one token.
@@ -50,7 +50,7 @@ pub(in crate::perf) struct Outcome {
 
 /// Keeps count while a run goes on.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     users: usize,
     requests: usize,
     ttft: Vec<f64>,
@@ -65,7 +65,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(users: usize, requests: usize) -> Self {
+    pub(crate) fn new(users: usize, requests: usize) -> Self {
         Self {
             users,
             requests,
@@ -80,22 +80,22 @@ impl Tally {
     }
 
     /// Requests answered so far.
-    pub(super) const fn answered(&self) -> usize {
+    pub(crate) const fn answered(&self) -> usize {
         self.ttft.len()
     }
 
     /// `sequences` decode for some seconds.
-    pub(super) fn decodes(&mut self, sequences: usize, seconds: f64) {
+    pub(crate) fn decodes(&mut self, sequences: usize, seconds: f64) {
         self.decoding += sequences as f64 * seconds;
     }
 
     /// Prompts add some seconds to the run.
-    pub(super) fn prompts(&mut self, seconds: f64) {
+    pub(crate) fn prompts(&mut self, seconds: f64) {
         self.prompting += seconds;
     }
 
     /// A request sent at `sent` had its first token at `first` and the last of `output` at `end`.
-    pub(super) fn answers(&mut self, sent: f64, first: f64, end: f64, output: u64) {
+    pub(crate) fn answers(&mut self, sent: f64, first: f64, end: f64, output: u64) {
         self.ttft.push(first - sent);
         if output > 1 {
             self.tpot.push((end - first) / (output - 1) as f64);
@@ -111,7 +111,7 @@ impl Tally {
     }
 
     /// The outcome of a run that ended at `span`.
-    pub(super) fn outcome(mut self, span: f64) -> Outcome {
+    pub(crate) fn outcome(mut self, span: f64) -> Outcome {
         let output_rate = self.tokens as f64 / span;
         let [from, to] = self.steady;
         let steady = to.0 > from.0 && from.1 > 0;

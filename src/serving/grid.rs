@@ -10,7 +10,7 @@ const FEWEST_TOKENS: u64 = 64;
 /// Engines capture decode graphs at such sizes, and a step changes slowly in between. Past the
 /// last point the last line goes on.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::perf) struct Grid {
+pub(crate) struct Grid {
     decode: Doublings,
     prefill: Doublings,
 }
@@ -18,7 +18,7 @@ pub(in crate::perf) struct Grid {
 impl Grid {
     /// Asks for decode steps up to `sequences` and prompt steps up to `tokens` per group:
     /// `log2(sequences) + log2(tokens / 64) + 2` questions, rounded up.
-    pub(in crate::perf) fn new(times: &impl StepTimes, sequences: u64, tokens: u64) -> Self {
+    pub(crate) fn new(times: &impl StepTimes, sequences: u64, tokens: u64) -> Self {
         Self {
             decode: Doublings::new(1, sequences, |n| times.decode(n)),
             prefill: Doublings::new(FEWEST_TOKENS, tokens, |n| times.prefill(n)),

@@ -17,30 +17,30 @@ struct Group {
 
 /// Lays prompts out over the groups of attention, step after step.
 #[derive(Debug)]
-pub(super) struct Prompts {
+pub(crate) struct Prompts {
     groups: Vec<Group>,
     begun: usize,
     finished: Vec<usize>,
 }
 
 impl Prompts {
-    pub(super) fn new(groups: u64) -> Self {
+    pub(crate) fn new(groups: u64) -> Self {
         let groups = vec![Group::default(); groups.max(1) as usize];
         Self { groups, begun: 0, finished: Vec::new() }
     }
 
     /// Prompts begun in a step and not yet finished.
-    pub(super) const fn begun(&self) -> usize {
+    pub(crate) const fn begun(&self) -> usize {
         self.begun
     }
 
     /// Requests whose prompts end with this step.
-    pub(super) fn finished(&self) -> &[usize] {
+    pub(crate) fn finished(&self) -> &[usize] {
         &self.finished
     }
 
     /// Tokens of the fullest group, which all others wait for.
-    pub(super) fn fullest(&self) -> u64 {
+    pub(crate) fn fullest(&self) -> u64 {
         self.groups.iter().map(|group| group.load).max().unwrap_or(0)
     }
 
@@ -48,7 +48,7 @@ impl Prompts {
     /// each to the emptiest group, up to `budget` tokens in a group. Returns how many were taken.
     ///
     /// A prompt beyond the budget that may not be split goes alone in its group.
-    pub(super) fn fill(&mut self, budget: u64, splits: bool, queue: Range<usize>, tokens: &[u64]) -> usize {
+    pub(crate) fn fill(&mut self, budget: u64, splits: bool, queue: Range<usize>, tokens: &[u64]) -> usize {
         self.finished.clear();
         for group in 0..self.groups.len() {
             self.groups[group].load = 0;
