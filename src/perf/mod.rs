@@ -29,6 +29,7 @@ pub mod operators;
 mod ops;
 mod parts;
 mod peak;
+pub mod rated;
 mod resolve;
 mod server;
 mod serving;

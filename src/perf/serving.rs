@@ -101,9 +101,9 @@ pub struct Pool<'e, 'a> {
 
 /// The steps of an estimator under a demand.
 #[derive(Clone, Debug)]
-struct Steps<'e, 'a> {
-    estimator: &'e Estimator<'a>,
-    demand: Demand,
+pub(super) struct Steps<'e, 'a> {
+    pub(super) estimator: &'e Estimator<'a>,
+    pub(super) demand: Demand,
 }
 
 impl Steps<'_, '_> {
@@ -165,7 +165,7 @@ impl SteadyStates<'_, '_> {
 }
 
 impl<'a> Estimator<'a> {
-    fn policy(&self, poll: u64) -> Policy {
+    pub(super) fn policy(&self, poll: u64) -> Policy {
         let server = self.server;
         Policy {
             mixed: server.is_none_or(|server| server.overlap.is_some()),
@@ -180,7 +180,7 @@ impl<'a> Estimator<'a> {
         }
     }
 
-    fn load(demand: &Demand) -> Load {
+    pub(super) fn load(demand: &Demand) -> Load {
         Load {
             users: demand.users.max(1),
             input: demand.input.max(1),

@@ -24,6 +24,16 @@ impl Grid {
             prefill: Doublings::new(FEWEST_TOKENS, tokens, |n| times.prefill(n)),
         }
     }
+
+    /// The same with every step taking so many times as long.
+    #[must_use]
+    pub(crate) fn slowed(&self, times: f64) -> Self {
+        let slowed = |steps: &Doublings| Doublings {
+            values: steps.values.iter().map(|value| value * times).collect(),
+            ..*steps
+        };
+        Self { decode: slowed(&self.decode), prefill: slowed(&self.prefill) }
+    }
 }
 
 impl StepTimes for Grid {

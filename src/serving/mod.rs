@@ -1,15 +1,15 @@
 //! What users of a serving engine see: time to the first token, time per token and throughput, from
 //! the times of single steps.
 //!
-//! - [`closed_loop`] walks through the steps of one replica whose users each send the next request
-//!   when the last is answered; [`separate_pools`] does the same for prefill and decode on separate
+//! - `closed_loop` walks through the steps of one replica whose users each send the next request
+//!   when the last is answered; `separate_pools` does the same for prefill and decode on separate
 //!   workers.
-//! - [`PromptTimes::steady`] is the closed form of the first, for ranking many candidates.
-//! - [`open_loop`] is the closed form for requests that come at a rate of their own; [`replayed`]
+//! - `PromptTimes::steady` is the closed form of the first, for ranking many candidates.
+//! - `open_loop` is the closed form for requests that come at a rate of their own; `replayed`
 //!   walks through such a run.
-//! - [`offline_maximum`] has all requests queued from the start.
+//! - `offline_maximum` has all requests queued from the start.
 //!
-//! Nothing here knows models or devices: [`StepTimes`] answers for them, and [`Grid`] keeps it from
+//! Nothing here knows models or devices: `StepTimes` answers for them, and `Grid` keeps it from
 //! being asked often.
 //!
 //! Limits: a step costs the same at every depth of its sequences (the mean depth of the load), no
@@ -25,6 +25,7 @@ mod offline;
 mod open;
 mod outcome;
 mod pools;
+pub mod profile;
 mod prompts;
 mod steady;
 #[cfg(test)]
