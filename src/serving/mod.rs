@@ -1,12 +1,11 @@
 //! What users of a serving engine see: time to the first token, time per token and throughput, from
 //! the times of single steps.
 //!
-//! - `closed_loop` walks through the steps of one replica whose users each send the next request
-//!   when the last is answered; `separate_pools` does the same for prefill and decode on separate
-//!   workers.
+//! - [`simulation`] serves any traffic iteration by iteration; `closed_loop` is its simplest setting, one
+//!   replica whose users each send the next request when the last is answered, and `separate_pools` walks
+//!   through the same with prefill and decode on separate workers.
 //! - `PromptTimes::steady` is the closed form of the first, for ranking many candidates.
-//! - `open_loop` is the closed form for requests that come at a rate of their own; `replayed`
-//!   walks through such a run.
+//! - `open_loop` is the closed form for requests that come at a rate of their own.
 //! - `offline_maximum` has all requests queued from the start.
 //!
 //! Nothing here knows models or devices: `StepTimes` answers for them, and `Grid` keeps it from
@@ -27,12 +26,13 @@ mod outcome;
 mod pools;
 pub mod profile;
 mod prompts;
+pub mod simulation;
 mod steady;
 #[cfg(test)]
 mod tests;
 pub mod traffic;
 
-pub(crate) use engine::{closed_loop, replayed};
+pub(crate) use engine::closed_loop;
 pub(crate) use grid::Grid;
 pub use lengths::Lengths;
 pub(crate) use offline::{Offline, OfflineMaximum, offline_maximum};
@@ -57,6 +57,32 @@ impl<T: StepTimes> StepTimes for &T {
 
     fn prefill(&self, tokens: f64) -> f64 {
         (**self).prefill(tokens)
+    }
+}
+
+/// Times of the steps of one replica by the tokens before them, seconds; positive and finite.
+pub(crate) trait StepsAtDepth {
+    /// One decode step of `sequences` over all groups of attention with `depth` tokens each on average.
+    fn decode_at(&self, sequences: f64, depth: f64) -> f64;
+    /// One step of `tokens` prompt tokens in every group of attention, each after `attended` others on
+    /// average.
+    fn prefill_at(&self, tokens: f64, attended: f64) -> f64;
+    /// Decode steps from a depth on that may all take the time of the middle one.
+    fn alike_from(&self, depth: f64) -> u64;
+}
+
+/// Steps at the mean depth of a load take the same at every depth.
+impl<T: StepTimes> StepsAtDepth for T {
+    fn decode_at(&self, sequences: f64, _: f64) -> f64 {
+        self.decode(sequences)
+    }
+
+    fn prefill_at(&self, tokens: f64, _: f64) -> f64 {
+        self.prefill(tokens)
+    }
+
+    fn alike_from(&self, _: f64) -> u64 {
+        u64::MAX
     }
 }
 

@@ -52,7 +52,7 @@ const HALVINGS: usize = 40;
 /// `N` that serves all is found by halving.
 ///
 /// The wait for a slot is left out: it matters from about three quarters of the slots under way,
-/// where [`replayed`](super::replayed) tells more.
+/// where a [simulation](super::simulation) tells more.
 ///
 /// # Errors
 /// The utilisation `rate (c + O decode(S) / S)` reaches one with all `S` slots decoding and `c` per

@@ -1,4 +1,6 @@
-//! What a simulated run comes to.
+//! What a run of equal users comes to.
+
+use super::simulation::{Percentiles, Simulated};
 
 /// Distribution of a time over the requests of a run, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,6 +48,33 @@ pub(crate) struct Outcome {
     pub batch: f64,
     /// Share of the run that prompts add to its steps; of prefill workers, in which they work.
     pub prompt_share: f64,
+}
+
+impl Outcome {
+    /// Of a simulated run of so many users on one replica.
+    pub(crate) fn of(run: &Simulated, users: usize) -> Self {
+        let answered = run.answered();
+        let tokens = |until: usize| answered[..until].iter().map(|one| u64::from(one.output)).sum::<u64>();
+        let moment = |at: usize| answered[at - 1].sent + answered[at - 1].end_to_end;
+        let output_rate = tokens(answered.len()) as f64 / run.span;
+        let (from, to) = (users, answered.len().saturating_sub(users));
+        let steady_rate = if to > from && from > 0 {
+            (tokens(to) - tokens(from)) as f64 / (moment(to) - moment(from))
+        } else {
+            output_rate
+        };
+        let spread = |times: &Percentiles| Spread { mean: times.mean, median: times.p50, p95: times.p95 };
+        Self {
+            ttft: spread(&run.all.ttft),
+            tpot: spread(&run.all.tpot),
+            residence: run.all.end_to_end.mean,
+            output_rate,
+            steady_rate,
+            span: run.span,
+            batch: run.batch,
+            prompt_share: run.prompt_share,
+        }
+    }
 }
 
 /// Keeps count while a run goes on.

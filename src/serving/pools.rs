@@ -1,7 +1,7 @@
 //! Prefill and decode on workers of their own, in closed loop.
 
 use super::outcome::{Outcome, Tally};
-use super::prompts::Prompts;
+use super::prompts::{Prompt, Prompts};
 use super::{Load, StepTimes};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
         while self.free_workers() > 0 && self.taken < self.seen {
             let share = (self.seen - self.taken).div_ceil(self.free_workers());
             let batch = self.batch(self.taken..self.taken + share);
-            let took = prefill.prefill(self.layout.fullest() as f64) + self.pools.step;
+            let took = prefill.prefill(self.layout.fullest().0 as f64) + self.pools.step;
             self.tally.prompts(took);
             self.batches.push(Reverse((Moment(self.now + took), batch.start, batch.end)));
             self.taken = batch.end;
@@ -149,9 +149,18 @@ impl<'a> Run<'a> {
 
     /// The prompts of a share that fit one batch, laid out over the groups of a worker.
     fn batch(&mut self, share: Range<usize>) -> Range<usize> {
-        let begin = share.start;
         let budget = self.pools.chunk.max(LEAST_CHUNK);
-        begin..begin + self.layout.fill(budget, false, share, &self.inputs)
+        self.layout.begin(budget);
+        let first = share.start;
+        let mut taken = first;
+        for request in share {
+            let prompt = Prompt { request: request as u32, tokens: self.inputs[request], before: 0 };
+            if !self.layout.offer(prompt, budget, false) {
+                break;
+            }
+            taken += 1;
+        }
+        first..taken
     }
 
     /// Prompts whose cache has arrived take free slots.

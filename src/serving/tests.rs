@@ -194,7 +194,8 @@ fn the_open_loop_agrees_with_a_walk_through_independent_requests() {
         // Refused from 6.7 a second.
         for rate in [0.5, 2.0, 5.0] {
             let open = open_loop(&SHAPES[1], &policy, &load, rate).expect("below the limit");
-            let walked = replayed(&SHAPES[1], &policy, &load, poisson(rate, 4000));
+            let walked =
+                simulation::simulate_load(&SHAPES[1], &policy, &load, Some(&poisson(rate, 4000))).all;
             let found = format!("{rate}: {open:?} {walked:?}");
             assert!((open.tpot / walked.tpot.mean - 1.0).abs() < 0.04, "{found}");
             assert!((open.ttft / walked.ttft.mean - 1.0).abs() < 0.04, "{found}");
