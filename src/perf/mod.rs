@@ -33,6 +33,7 @@ pub mod rated;
 mod resolve;
 mod server;
 mod serving;
+mod simulated;
 mod stage;
 #[cfg(test)]
 mod tests;

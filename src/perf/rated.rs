@@ -7,6 +7,7 @@
 
 use super::estimator::Estimator;
 use super::serving::{Demand, Steps};
+use crate::serving::belief::{Doubt, doubts};
 use crate::serving::levels::{Level, Levels};
 use crate::serving::profile::Profile;
 use crate::serving::{Grid, Lengths, Load, OpenLoop, Policy, PromptTimes, StepTimes, open_loop};
@@ -99,6 +100,11 @@ impl Rated {
             open_loop(&self.grid, &self.policy, &self.load, rate).ok()?;
         let more = wait * self.variation;
         Some(Rate { in_flight, utilisation, ttft: ttft + more, tpot, wait: wait + more, busy })
+    }
+
+    /// What speaks for simulating the replica instead; nothing where this is as good.
+    pub fn doubts(&self, rate: &Rate) -> Vec<Doubt> {
+        doubts(rate.in_flight, self.load.slots, rate.utilisation, self.variation)
     }
 
     /// Time to the first token that a share of the requests stays within.

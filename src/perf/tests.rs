@@ -14,6 +14,8 @@ use crate::catalogue::hardware_flag::hardware;
 use crate::catalogue::machine::Machine;
 use crate::catalogue::store::Catalogue;
 use crate::fact::{Estimate, Fact, Origin};
+use crate::serving::simulation::Cluster;
+use crate::serving::traffic::{Class, Session, Traffic, Turn};
 use crate::units::{Bandwidth, Bytes};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -291,6 +293,32 @@ fn closed_form_and_walk_agree() {
             assert!(off(mean, walk.ttft.get()) < 0.2, "{users}: {form:?} {walk:?}");
         }
     }
+}
+
+/// Equal users of one replica: the simulation at the depth of each sequence against that at the mean depth.
+#[test]
+fn a_traffic_of_equal_users_is_the_closed_loop() {
+    let case =
+        Case::new("llama-3.3-70b", "fp8", "4xb200-sxm", Engine::Vllm, Placement { tp: 4, ..Placement::ONE });
+    let estimator = case.estimator();
+    let (users, load) = (32, demand(32, 922, 922));
+    let inputs = load.lengths.inputs(load.input, load.requests as usize);
+    let outputs = load.lengths.outputs(load.output, load.requests as usize, true);
+    let turn = |(input, output): (&u64, &u64)| Turn {
+        after: 0.0,
+        input: *input as u32,
+        repeated: 0,
+        output: *output as u32,
+    };
+    let session = |lengths| Session { start: 0.0, class: 0, turns: vec![turn(lengths)] };
+    let sessions = inputs.iter().zip(&outputs).map(session).collect();
+    let classes = vec![Class { name: "users".to_owned(), common: 0, priority: 0 }];
+    let traffic = Traffic { classes, sessions, users: Some(users) };
+    let simulated = estimator.simulate(&Cluster::one(load.slots), &traffic, None);
+    let walk = estimator.serving(&load);
+    assert!(off(simulated.all.tpot.mean, walk.tpot.get()) < 0.01, "{:?} {walk:?}", simulated.all);
+    assert!(off(simulated.all.ttft.mean, walk.ttft.get()) < 0.03, "{:?} {walk:?}", simulated.all);
+    assert_eq!(simulated.counts.computed_tokens, outputs.iter().sum::<u64>());
 }
 
 #[test]

@@ -11,11 +11,12 @@
 //! Nothing here knows models or devices: `StepTimes` answers for them, and `Grid` keeps it from
 //! being asked often.
 //!
-//! Limits: a step costs the same at every depth of its sequences (the mean depth of the load), no
-//! sequence is evicted once it runs, and requests are served in the order they came.
+//! Limits of the closed forms: a step costs the same at every depth of its sequences (the mean depth of the
+//! load), no sequence is evicted once it runs, and requests are served in the order they came.
 
 #![allow(dead_code, unused_imports, reason = "open loop and replay are asked for by plans of arrival rates")]
 
+pub mod belief;
 mod engine;
 mod grid;
 mod lengths;
@@ -33,7 +34,7 @@ mod tests;
 pub mod traffic;
 
 pub(crate) use engine::closed_loop;
-pub(crate) use grid::Grid;
+pub(crate) use grid::{DepthGrid, Grid};
 pub use lengths::Lengths;
 pub(crate) use offline::{Offline, OfflineMaximum, offline_maximum};
 pub(crate) use open::{OpenLoop, Unstable, open_loop};

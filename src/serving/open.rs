@@ -69,7 +69,7 @@ pub(crate) fn open_loop(
     let at = |in_flight: f64| Queue::new(&prompts, in_flight, rate, out, slots);
     let excess = |in_flight: f64| rate * at(in_flight).residence(out) - in_flight;
     if at(slots).utilisation >= 1.0 || excess(slots) > 0.0 {
-        let full = prompts.pace(times.decode(slots), slots / out, (slots - 1.0) / out);
+        let full = pace(&prompts, times.decode(slots), slots / out, (slots - 1.0) / out);
         return Err(Unstable { most: slots / (out * full.tpot + full.cost) });
     }
     let (mut few, mut enough) = (0.0, slots);
@@ -85,6 +85,16 @@ pub(crate) fn open_loop(
     Ok(OpenLoop { in_flight: enough, tpot: pace.tpot, ttft, wait, busy, utilisation })
 }
 
+/// The pace of answers where prompts come at any time: each step that holds some costs the host's time too
+/// where prompts go first. In closed loop they come with the ends of others and share steps more.
+fn pace<T: StepTimes>(prompts: &PromptTimes<T>, decode: f64, arrivals: f64, others: f64) -> Pace {
+    let mut pace = prompts.pace(decode, arrivals, others);
+    if !prompts.policy.mixed {
+        pace.tpot += others * prompts.pieces() * prompts.policy.step / pace.together;
+    }
+    pace
+}
+
 /// A replica with so many requests under way.
 struct Queue {
     pace: Pace,
@@ -98,7 +108,7 @@ impl Queue {
     fn new<T: StepTimes>(prompts: &PromptTimes<T>, in_flight: f64, rate: f64, out: f64, slots: f64) -> Self {
         let (times, policy) = (&prompts.times, &prompts.policy);
         let decode = times.decode(in_flight.max(1.0));
-        let pace = prompts.pace(decode, in_flight / out, in_flight / out);
+        let pace = pace(prompts, decode, in_flight / out, in_flight / out);
         let utilisation = rate * (pace.cost + out * times.decode(slots) / slots);
         let beside = prompts.beside(decode);
         let service = pace.cost + beside;

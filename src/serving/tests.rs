@@ -1,5 +1,6 @@
 //! The simulation and its closed form against each other, and laws both must keep.
 
+use super::belief::{Doubt, doubts};
 use super::*;
 use crate::units::math;
 use proptest::prelude::*;
@@ -202,6 +203,60 @@ fn the_open_loop_agrees_with_a_walk_through_independent_requests() {
             assert!((open.ttft_exceeded_by(0.05) / walked.ttft.p95 - 1.0).abs() < 0.16, "{found}");
         }
     }
+}
+
+/// A closed form and the simulation of the same requests, with what speaks against the first.
+struct Compared {
+    doubts: Vec<Doubt>,
+    /// Relative errors of the closed form: mean time to the first token, its 95th percentile, time per token.
+    errors: [f64; 3],
+}
+
+/// Requests at rates up to nine tenths of the most, on slots that 64 or 256 sequences fill.
+fn compared() -> Vec<Compared> {
+    let mut compared = Vec::new();
+    let settings = SHAPES.into_iter().flat_map(|shape| [MIXED, PROMPTS_FIRST].map(|policy| (shape, policy)));
+    for (shape, policy) in settings {
+        for (input, output) in [(920, 920), (7400, 920), (300, 300), (200, 2000)] {
+            for slots in [64, 256] {
+                let grid = Grid::new(&shape, slots, policy.chunk);
+                let load = Load { slots, ..load(1, input, output) };
+                let most = open_loop(&grid, &policy, &load, 1e9).expect_err("a billion a second").most;
+                for share in [0.2, 0.5, 0.7, 0.8, 0.9] {
+                    let Ok(open) = open_loop(&grid, &policy, &load, share * most) else { continue };
+                    let moments = poisson(share * most, 3000);
+                    let found = simulation::simulate_load(&grid, &policy, &load, Some(&moments)).all;
+                    let errors = [
+                        open.ttft / found.ttft.mean,
+                        open.ttft_exceeded_by(0.05) / found.ttft.p95,
+                        open.tpot / found.tpot.mean,
+                    ];
+                    let doubts = doubts(open.in_flight, slots, open.utilisation, 0.004);
+                    compared.push(Compared { doubts, errors: errors.map(|ratio| (ratio - 1.0).abs()) });
+                }
+            }
+        }
+    }
+    compared
+}
+
+#[test]
+fn the_closed_form_is_doubted_where_the_simulation_differs() {
+    let compared = compared();
+    let worst = |doubted: bool, of: usize| {
+        let those = compared.iter().filter(|one| one.doubts.is_empty() != doubted);
+        those.map(|one| one.errors[of]).fold(0.0, f64::max)
+    };
+    let trusted = [0, 1, 2].map(|of| worst(false, of));
+    assert!(trusted[0] < 0.22 && trusted[1] < 0.25 && trusted[2] < 0.03, "{trusted:?}");
+    let mut typical: Vec<f64> =
+        compared.iter().filter(|one| one.doubts.is_empty()).map(|one| one.errors[0]).collect();
+    typical.sort_by(f64::total_cmp);
+    assert!(typical[typical.len() / 2] < 0.02, "{}", typical[typical.len() / 2]);
+    // Doubts are worth it: where they are, the time to the first token can be far off.
+    assert!(worst(true, 0) > 0.5, "{}", worst(true, 0));
+    let trusted = compared.iter().filter(|one| one.doubts.is_empty()).count();
+    assert!(trusted * 2 > compared.len(), "{trusted} of {}", compared.len());
 }
 
 #[test]

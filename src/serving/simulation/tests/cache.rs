@@ -93,3 +93,45 @@ fn a_request_larger_than_the_cache_is_refused_and_stops_nobody() {
     let levels = super::super::super::levels::Levels::default();
     assert!(!found.keeps(&levels));
 }
+
+/// Where the cache is the limit, whole reservations are slots: as many requests as it holds.
+#[test]
+fn a_cache_that_holds_so_many_is_as_good_as_so_many_slots() {
+    let times = Even { decode: 0.010, token: 1e-5 };
+    let sessions: Vec<_> = (0..2000).map(|n| (f64::from(n) * 0.05, 0, 700, 324)).collect();
+    let traffic = requests(vec![class(0, 0)], &sessions);
+    // 1024 tokens are 64 blocks of 16.
+    let cache = Cache { block: 16, blocks: 64 * 40 + 63, reserve: Reserve::Whole, prefixes: false };
+    let limited =
+        simulate(&times, &MIXED, &Cluster { cache: Some(cache), ..Cluster::one(999) }, None, &traffic);
+    let slots = simulate(&times, &MIXED, &Cluster::one(40), None, &traffic);
+    assert_eq!((limited.all, limited.waiting.to_bits()), (slots.all, slots.waiting.to_bits()));
+    assert!(slots.most_waiting > 100 && limited.cache_share > 0.9);
+    // By present need more run at once, and nobody waits as long.
+    let cache = Cache { reserve: Reserve::Present, ..cache };
+    let present =
+        simulate(&times, &MIXED, &Cluster { cache: Some(cache), ..Cluster::one(999) }, None, &traffic);
+    assert!(present.batch > 1.1 * limited.batch && present.counts.preemptions > 0);
+    assert!(present.all.end_to_end.mean < limited.all.end_to_end.mean);
+}
+
+/// Where the cache holds every history, a kept prefix is as good as a prompt without it.
+#[test]
+fn kept_histories_are_prompts_without_them() {
+    let times = Even { decode: 0.010, token: 1e-4 };
+    let sessions = |repeated: u32| {
+        let follow = Turn { after: 30.0, repeated, ..turn(repeated + 160, 33) };
+        let session = |n: u32| Session { start: f64::from(n), class: 0, turns: vec![turn(160, 33), follow] };
+        Traffic { classes: vec![class(0, 0)], sessions: (0..200).map(session).collect(), users: None }
+    };
+    let cache = Some(Cache::of_tokens(1_000_000, 16));
+    let kept = simulate(&times, &MIXED, &Cluster { cache, ..Cluster::one(64) }, None, &sessions(192));
+    let without = simulate(&times, &MIXED, &Cluster::one(64), None, &sessions(0));
+    close(kept.all.ttft.mean, without.all.ttft.mean, 1e-9);
+    // 192 of 160 + 352 tokens.
+    close(kept.hit_share, 192.0 / 512.0, 1e-9);
+    // A cache a tenth as large as all histories that wait keeps none for half a minute.
+    let small = Some(Cache::of_tokens(1_000, 16));
+    let lost = simulate(&times, &MIXED, &Cluster { cache: small, ..Cluster::one(64) }, None, &sessions(192));
+    assert!(lost.hit_share < 0.01, "{}", lost.hit_share);
+}
