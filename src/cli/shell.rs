@@ -132,7 +132,8 @@ fn judge(
     let buffers = GgufBuffers { model: &file, machine: &any_machine };
     let operators = args.operators.of_all()?;
     let sources = Sources { operators: operators.as_deref(), ..Sources::shipped() };
-    let (local, serving) = (LocalSpeed { catalogue }, ServingSpeed { catalogue, sources });
+    let (local, serving) =
+        (LocalSpeed { catalogue }, ServingSpeed { catalogue, sources, closed_form: args.closed_form });
     let shipped = [gguf_sizes::SHIPPED, memory::SHIPPED, speed::LOCAL, speed::SERVING];
     validate::run(args, &[&sizes, &buffers, &memory, &serving, &local], &shipped, out, width)
 }

@@ -29,6 +29,9 @@ pub struct ValidateArgs {
     /// Show so many of the worst rows
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub worst: usize,
+    /// Answer serving rows by the closed form that ranks, not by the simulation
+    #[arg(long, conflicts_with = "page")]
+    pub closed_form: bool,
     /// Measured operators.
     #[command(flatten)]
     pub operators: OperatorsArgs,

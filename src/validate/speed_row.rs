@@ -44,6 +44,8 @@ pub(super) struct Question {
     pub draft: Option<Draft>,
     /// Whether all requests were queued from the start.
     pub is_offline: bool,
+    /// Whether it is answered in closed form.
+    pub closed_form: bool,
     /// Decode steps between two looks for new requests.
     pub poll: u64,
     /// Separate pools of workers.
@@ -159,6 +161,7 @@ pub(super) fn question(row: &Row<'_>, catalogue: &Catalogue, serving: bool) -> R
         pools,
         poll: poll(row, engine, users),
         is_offline: serving && offline,
+        closed_form: false,
         // Local rows state what ran at once.
         slots: users,
         kv: kv(row, engine, serving)?,
