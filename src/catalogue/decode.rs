@@ -220,14 +220,14 @@ macro_rules! table {
                 value: &toml::Spanned<toml::de::DeValue<'_>>,
                 problems: &mut $crate::catalogue::decode::Problems,
             ) -> Option<Self> {
+                #[allow(unused_imports, reason = "a table without keys reads none")]
                 use $crate::catalogue::decode::{field, mismatch, unknown_keys};
                 let Some(table) = value.get_ref().as_table() else {
                     mismatch(value, &Self::expected(), problems);
                     return None;
                 };
-                let span = value.span();
                 unknown_keys(table, &[$($crate::table!(@key $field $($key)?)),*], $what, problems);
-                $(let $field = field::<$ty>(table, &span, $crate::table!(@key $field $($key)?), $what, problems);)*
+                $(let $field = field::<$ty>(table, &value.span(), $crate::table!(@key $field $($key)?), $what, problems);)*
                 Some(Self { $($field: $field?,)* })
             }
         }

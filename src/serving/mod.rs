@@ -31,7 +31,9 @@ pub mod simulation;
 mod steady;
 #[cfg(test)]
 mod tests;
+pub mod text;
 pub mod traffic;
+pub mod workload;
 
 pub(crate) use engine::closed_loop;
 pub(crate) use grid::{DepthGrid, Grid};

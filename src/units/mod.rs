@@ -14,6 +14,6 @@ mod parse;
 mod print;
 mod quantity;
 
-pub use parse::{UnitError, parse_bytes, parse_count, parse_rate, parse_tokens};
+pub use parse::{UnitError, parse_bytes, parse_count, parse_rate, parse_seconds, parse_tokens};
 pub use print::{count, gib, significant, tokens};
 pub use quantity::{Bandwidth, Bytes, Flop, FlopRate, Money, Seconds, TokenRate, Tokens, Watts};

@@ -1,6 +1,6 @@
 //! Parsing quantities a person writes: `24 GiB`, `141GB`, `4.8 TB/s`, `750B`, `128k`.
 
-use super::quantity::{Bandwidth, Bytes};
+use super::quantity::{Bandwidth, Bytes, Seconds};
 use thiserror::Error;
 
 /// Why a text is not the quantity it should be.
@@ -154,6 +154,36 @@ pub fn parse_tokens(text: &str) -> Result<u64, UnitError> {
         return Err(UnitError::OutOfRange(trimmed.to_owned()));
     }
     Ok(count as u64)
+}
+
+/// What a time is written as.
+const TIME_UNITS: &str = "a time such as 40ms, 3s or 2min";
+
+/// Parses a time with its unit: `40ms`, `3 s`, `2min`, `1h`.
+///
+/// # Errors
+/// When number or unit cannot be read, or the time exceeds 10^9 seconds.
+///
+/// ```
+/// use plimsoll::units::{Seconds, parse_seconds};
+/// assert_eq!(parse_seconds("40ms"), Ok(Seconds::ms(40.0)));
+/// assert!(parse_seconds("40").is_err());
+/// ```
+pub fn parse_seconds(text: &str) -> Result<Seconds, UnitError> {
+    let (number, unit) = split(text)?;
+    let scale = match unit {
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "" => return Err(UnitError::NoUnit { text: text.trim().to_owned(), expected: TIME_UNITS }),
+        _ => return Err(UnitError::UnknownUnit { unit: unit.to_owned(), expected: TIME_UNITS }),
+    };
+    if number * scale > 1e9 {
+        return Err(UnitError::OutOfRange(text.trim().to_owned()));
+    }
+    Ok(Seconds::new(number * scale))
 }
 
 /// Parses a count of parameters or tokens with an optional decimal suffix: `750B`, `1.6T`, `128k`.

@@ -2,6 +2,7 @@
 
 use super::lookup::chance;
 use crate::catalogue::decode::{BadFile, decode_text};
+use crate::serving::text::Text;
 use crate::{table, words};
 use std::sync::OnceLock;
 
@@ -14,24 +15,6 @@ words! {
         Eagle3 = "eagle3",
         /// Repetitions found in the text so far.
         Ngram = "ngram",
-    }
-}
-
-words! {
-    /// What is written: how predictable it is decides how much is accepted.
-    pub enum Text ("kind of text") {
-        /// Conversation, stories.
-        Chat = "chat",
-        /// Programs.
-        Coding = "coding",
-        /// Mathematics and chains of thought.
-        Reasoning = "reasoning",
-        /// Summaries of what was given.
-        Summarization = "summarization",
-        /// Some of everything.
-        Mixed = "mixed",
-        /// Answers to random tokens, as benchmarks send them.
-        Random = "random",
     }
 }
 

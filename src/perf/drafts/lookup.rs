@@ -1,8 +1,9 @@
 //! From what a user asks to the tokens a step yields.
 
-use super::data::{Curve, Drafts, Method, Row, Text, drafts};
+use super::data::{Curve, Drafts, Method, Row, drafts};
 use crate::catalogue::model::ModelSpec;
 use crate::fact::Estimate;
+use crate::serving::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -24,5 +24,6 @@
 mod data;
 mod lookup;
 
-pub use data::{Drafts, Method, Row, Text, drafts};
+pub use crate::serving::text::Text;
+pub use data::{Drafts, Method, Row, drafts};
 pub use lookup::{Accepted, Draft, Drafting, Standing, chance, expected_length};
