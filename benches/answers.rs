@@ -21,7 +21,15 @@ fn request(models: Models, rig: &str, catalogue: &Catalogue) -> Request {
     Request {
         models,
         machine: hardware(rig, catalogue).expect("the rig of a bench is in the catalogue"),
-        workload: Workload { context: 32_768, prompt: 4096, output: 1024, users: 1, drafting: None },
+        workload: Workload {
+            context: 32_768,
+            prompt: 4096,
+            cached: 0,
+            output: 1024,
+            users: 1,
+            drafting: None,
+        },
+        workload_name: None,
         limits: Limits::default(),
         objective: Objective::Balanced,
         operators: None,

@@ -17,7 +17,8 @@
 //! let request = Request {
 //!     models: Models::One(Box::new((*model).clone())),
 //!     machine: hardware("rtx-4090", &catalogue)?,
-//!     workload: Workload { context: 32_768, prompt: 4096, output: 1024, users: 1, drafting: None },
+//!     workload: Workload { context: 32_768, prompt: 4096, cached: 0, output: 1024, users: 1, drafting: None },
+//!     workload_name: None,
 //!     limits: Limits::default(),
 //!     objective: Objective::Balanced,
 //!     operators: None,

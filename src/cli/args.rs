@@ -54,6 +54,8 @@ pub enum Command {
     Models(crate::cli::models::ModelsArgs),
     /// List, search, show and check hardware
     Hardware(crate::cli::hardware::HardwareArgs),
+    /// List, show and check workloads and traces
+    Workloads(crate::cli::workloads::WorkloadsArgs),
     /// Show what this machine is and how the catalogue understands it
     Detect(crate::cli::detect::DetectArgs),
     /// Predict published measurements and show the error by regime

@@ -16,16 +16,16 @@ pub struct DraftArgs {
     /// Chance that a drafted token is accepted, 0 to 1 [default: as published]
     #[arg(long, value_name = "SHARE", requires = "draft", value_parser = share)]
     pub acceptance: Option<f64>,
-    /// Take the published acceptance on this kind of text [default: mixed]
+    /// Take the published acceptance on this kind of text [default: the workload's, else mixed]
     #[arg(long, value_name = "TEXT", requires = "draft", conflicts_with = "acceptance")]
-    pub workload: Option<Text>,
+    pub text: Option<Text>,
 }
 
 impl DraftArgs {
-    /// What they ask for.
-    pub(super) fn drafting(&self) -> Option<Drafting> {
+    /// What they ask for, on the text of a workload unless they name another.
+    pub(super) fn drafting(&self, usual: Option<Text>) -> Option<Drafting> {
         let (method, tokens) = self.draft?;
-        let text = self.workload.unwrap_or(Text::Mixed);
+        let text = self.text.or(usual).unwrap_or(Text::Mixed);
         Some(Drafting { method, tokens, text, acceptance: self.acceptance })
     }
 }

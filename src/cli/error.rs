@@ -121,6 +121,7 @@ fn where_to_look(what: &str) -> Option<&'static str> {
     match what {
         "model" => Some("`plan models list` shows the known ones; a config.json or spec file works too"),
         "hardware" => Some("`plan hardware list` shows the known ones; a rig file describes any other"),
+        "workload" => Some("`plan workloads list` shows those that come along; a file of your own works too"),
         _ => None,
     }
 }

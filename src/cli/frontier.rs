@@ -5,12 +5,12 @@ use crate::catalogue::store::Catalogue;
 use crate::cli::drafts::DraftArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::operators::OperatorsArgs;
-use crate::cli::question::{LoadArgs, request, token_count};
+use crate::cli::question::{LoadArgs, cached_count, request, token_count};
+use crate::cli::workload::WorkloadArgs;
 use crate::perf::deployment::Engine;
 use crate::plan::{self, Sweep};
 use crate::ranking::Objective;
 use crate::report;
-use crate::units::parse_tokens;
 use clap::Args;
 use std::io::Write;
 
@@ -26,16 +26,19 @@ pub struct FrontierArgs {
     /// Sweep on this hardware [default: this machine]
     #[arg(long, short = 'H', value_name = "HARDWARE")]
     pub hw: Option<String>,
-    /// Prompt tokens of a request, cached ones included
-    #[arg(long, value_name = "TOKENS", default_value = "1024", value_parser = token_count)]
-    pub input: u64,
-    /// Tokens generated per request
-    #[arg(long, value_name = "TOKENS", default_value = "1024", value_parser = token_count)]
-    pub output: u64,
-    /// Prompt tokens found in the prefix cache
-    #[arg(long, value_name = "TOKENS", default_value = "0", value_parser = cached_count)]
-    pub cached: u64,
-    /// Tokens a session may grow to [default: prompt and answer]
+    /// Who asks what.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// Prompt tokens of a request, cached ones included [default: the workload's mean, else 1024]
+    #[arg(long, value_name = "TOKENS", value_parser = token_count)]
+    pub input: Option<u64>,
+    /// Tokens generated per request [default: the workload's mean, else 1024]
+    #[arg(long, value_name = "TOKENS", value_parser = token_count)]
+    pub output: Option<u64>,
+    /// Prompt tokens found in the prefix cache [default: what the workload repeats, else none]
+    #[arg(long, value_name = "TOKENS", value_parser = cached_count)]
+    pub cached: Option<u64>,
+    /// Tokens a session may grow to [default: what 99 of 100 requests of the workload stay within, else prompt and answer]
     #[arg(long, short, value_name = "TOKENS", value_parser = token_count)]
     pub context: Option<u64>,
     /// Most users, such as 512 [default: what fits]
@@ -64,10 +67,8 @@ pub struct FrontierArgs {
     pub csv: bool,
 }
 
-/// Reads a number of tokens that may be none.
-fn cached_count(text: &str) -> Result<u64, String> {
-    parse_tokens(text).map_err(|error| error.to_string())
-}
+/// Tokens of prompt and answer where neither they nor a workload are given.
+const USUAL: u64 = 1024;
 
 /// Runs the command.
 ///
@@ -79,12 +80,17 @@ pub fn run(
     width: usize,
     out: &mut dyn Write,
 ) -> Result<Outcome, CliError> {
+    let usual = args.workload.workload.is_none().then_some(USUAL);
+    let (prompt, output) = (args.input.or(usual), args.output.or(usual));
+    let whole = prompt.zip(output).map(|(prompt, output)| prompt.saturating_add(output));
     let load = LoadArgs {
+        workload: args.workload.clone(),
         operators: args.operators.clone(),
         draft: args.draft.clone(),
-        context: Some(args.context.unwrap_or_else(|| args.input.saturating_add(args.output))),
-        prompt: Some(args.input),
-        output: Some(args.output),
+        context: args.context.or(whole),
+        prompt,
+        cached: args.cached,
+        output,
         users: 1,
         format: args.format.clone(),
         kv: args.kv,
@@ -97,8 +103,8 @@ pub fn run(
         objective: Objective::Balanced,
     };
     let request = request(Some(&args.model), None, args.hw.as_deref(), &load, catalogue)?;
-    let sweep =
-        Sweep { input: args.input, cached: args.cached, output: args.output, users_max: args.users_max };
+    let plan::Workload { prompt: input, cached, output, .. } = request.workload;
+    let sweep = Sweep { input, cached, output, users_max: args.users_max };
     let frontier = plan::frontier(&request, &sweep, catalogue)?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &frontier).map_err(std::io::Error::from)?;

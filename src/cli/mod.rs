@@ -10,6 +10,7 @@ pub mod fit;
 pub mod frontier;
 pub mod hardware;
 pub mod import;
+pub mod levels;
 mod machine_text;
 pub mod models;
 pub mod operators;
@@ -17,6 +18,8 @@ pub mod question;
 mod resolve;
 mod shell;
 pub mod validate;
+pub mod workload;
+pub mod workloads;
 
 pub use args::Cli;
 pub use shell::main;

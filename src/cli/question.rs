@@ -6,6 +6,7 @@ use crate::cli::drafts::DraftArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::operators::OperatorsArgs;
 use crate::cli::resolve::{coarse_model, resolve_hardware, resolve_model, this_machine};
+use crate::cli::workload::{Shape, WorkloadArgs};
 use crate::perf::deployment::Engine;
 use crate::plan::{Limits, Models, Plan, Request, Workload, plan};
 use crate::ranking::Objective;
@@ -46,13 +47,19 @@ pub struct QuestionArgs {
 /// The load and what is fixed.
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
-    /// Tokens a session may grow to, such as 32k [default: 32k, or the model's context if shorter]
+    /// Who asks what.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// Tokens a session may grow to, such as 32k [default: what 99 of 100 requests of the workload stay within, else 32k, or the model's context if shorter]
     #[arg(long, short, value_name = "TOKENS", value_parser = token_count)]
     pub context: Option<u64>,
-    /// Prompt tokens of a request [default: 4096, or half the context]
+    /// Prompt tokens of a request, cached ones included [default: the workload's mean, else 4096, or half the context]
     #[arg(long, value_name = "TOKENS", value_parser = token_count)]
     pub prompt: Option<u64>,
-    /// Tokens generated per request [default: 1024, or a quarter of the context]
+    /// Prompt tokens found in the prefix cache [default: what the workload repeats, else none]
+    #[arg(long, value_name = "TOKENS", value_parser = cached_count)]
+    pub cached: Option<u64>,
+    /// Tokens generated per request [default: the workload's mean, else 1024, or a quarter of the context]
     #[arg(long, value_name = "TOKENS", value_parser = token_count)]
     pub output: Option<u64>,
     /// Sessions served at the same time
@@ -100,6 +107,11 @@ pub(super) fn token_count(text: &str) -> Result<u64, String> {
         Ok(n) => Ok(n),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Reads a number of tokens that may be none.
+pub(super) fn cached_count(text: &str) -> Result<u64, String> {
+    parse_tokens(text).map_err(|error| error.to_string())
 }
 
 /// Lets the command line read words of ours, with their values in the help and in completions.
@@ -183,8 +195,18 @@ pub fn request(
         Some(text) => resolve_hardware(text, catalogue)?,
         None => this_machine(catalogue)?,
     };
+    let source = load.workload.source()?;
+    let limit = load.context.or(match &models {
+        Models::One(spec) => Some(spec.context.get()),
+        Models::All => None,
+    });
+    let shape = source.map(|source| Shape::of(&source, limit)).transpose()?;
     Ok(Request {
-        workload: workload(load, &models),
+        workload: match &shape {
+            Some(shape) => shaped(load, shape),
+            None => workload(load, &models),
+        },
+        workload_name: shape.map(|shape| shape.name),
         limits: Limits {
             formats: load.format.iter().map(|name| name.to_lowercase()).collect(),
             kv: load.kv,
@@ -202,6 +224,20 @@ pub fn request(
     })
 }
 
+/// The load of a workload, where nothing else was given.
+fn shaped(load: &LoadArgs, shape: &Shape) -> Workload {
+    let prompt = load.prompt.unwrap_or(shape.prompt);
+    let output = load.output.unwrap_or(shape.output);
+    Workload {
+        context: load.context.unwrap_or_else(|| shape.context.max(prompt + output)),
+        prompt,
+        cached: load.cached.unwrap_or_else(|| shape.cached_of(prompt)),
+        output,
+        users: load.users,
+        drafting: load.draft.drafting(Some(shape.text)),
+    }
+}
+
 /// The load: what was given, and the rest in proportion to the context.
 fn workload(load: &LoadArgs, models: &Models) -> Workload {
     let most = match models {
@@ -213,5 +249,54 @@ fn workload(load: &LoadArgs, models: &Models) -> Workload {
     let output = load.output.unwrap_or_else(|| DEFAULT_OUTPUT.min(context.div_ceil(4)));
     let prompt =
         load.prompt.unwrap_or_else(|| DEFAULT_PROMPT.min(context.saturating_sub(output).div_ceil(2)).max(1));
-    Workload { context, prompt, output, users: load.users, drafting: load.draft.drafting() }
+    let (cached, users, drafting) = (load.cached.unwrap_or(0), load.users, load.draft.drafting(None));
+    Workload { context, prompt, cached, output, users, drafting }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serving::text::Text;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+
+    fn asked(words: &str) -> (Option<String>, Workload) {
+        let line = Line::try_parse_from(["plan"].into_iter().chain(words.split(' '))).unwrap();
+        let catalogue = Catalogue::embedded();
+        let request = request(Some("llama-3.1-8b"), None, Some("rtx-4090"), &line.load, &catalogue).unwrap();
+        (request.workload_name, request.workload)
+    }
+
+    /// The mean request of a workload, within the model's context; what is given stands before it.
+    #[test]
+    fn a_workload_gives_what_is_not_given() {
+        let (name, load) = asked("--workload coding-agent --draft eagle3:3");
+        assert_eq!(name.as_deref(), Some("coding-agent"));
+        assert!(load.context <= 131_072 && load.prompt + load.output <= load.context, "{load:?}");
+        assert!(load.cached * 10 > load.prompt * 9, "{load:?}");
+        assert_eq!((load.output, load.drafting.unwrap().text), (527, Text::Coding));
+
+        let (_, half) = asked("--workload coding-agent --context 32k --output 900");
+        assert_eq!((half.context, half.output), (32_768, 900));
+        assert!(half.prompt < load.prompt, "sessions end at 32k: {half:?}");
+        // Another prompt has the same share of it in the cache.
+        let (_, given) = asked("--workload coding-agent --prompt 1000 --text chat --draft eagle3");
+        let cached = 1000.0 * load.cached as f64 / load.prompt as f64;
+        assert_eq!((given.prompt, given.cached), (1000, cached.round() as u64));
+        assert_eq!(given.drafting.unwrap().text, Text::Chat);
+        assert_eq!(asked("--workload coding-agent --cached 0").1.cached, 0);
+    }
+
+    #[test]
+    fn without_a_workload_nothing_is_cached() {
+        let (name, load) = asked("--users 3");
+        let usual =
+            Workload { context: 32_768, prompt: 4096, cached: 0, output: 1024, users: 3, drafting: None };
+        assert_eq!((name, load), (None, usual));
+    }
 }

@@ -6,7 +6,9 @@ use crate::catalogue::store::Catalogue;
 use crate::cli::args::{Cli, Command, GlobalArgs};
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::ValidateArgs;
-use crate::cli::{calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate};
+use crate::cli::{
+    calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate, workloads,
+};
 use crate::detect::read_machine;
 use crate::import::local::Places;
 use crate::import::source::import as read_model_file;
@@ -54,6 +56,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Outcome, CliError> {
         Command::Frontier(args) => frontier::run(args, &catalogue(&cli.global)?, width, out),
         Command::Models(args) => models::run(args, &places(), &catalogue(&cli.global)?, width, out),
         Command::Hardware(args) => hardware::run(args, &catalogue(&cli.global)?, narrow, out),
+        Command::Workloads(args) => workloads::run(args, width, out),
         Command::Detect(args) => detect::run(args, read_machine, &catalogue(&cli.global)?, narrow, out),
         Command::Validate(args) => judge(args, &catalogue(&cli.global)?, narrow, out),
         Command::Calibrate(args) => {

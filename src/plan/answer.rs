@@ -52,6 +52,9 @@ pub struct Question {
     pub nodes: u32,
     /// The load.
     pub workload: Workload,
+    /// Name of the workload it is the mean of, if of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_name: Option<String>,
     /// How options are ordered.
     pub objective: Objective,
 }

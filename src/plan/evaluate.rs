@@ -65,11 +65,11 @@ impl Speed {
             None => step,
             drafted => estimator.token_time(1.0, requests.depth(), drafted),
         };
-        let (prefill, prefill_limit) = estimator.prefill_bound(load.prompt, 0, 1);
+        let (prefill, prefill_limit) = estimator.prefill_bound(requests.input, requests.cached, 1);
         let served = replicas.under(estimator, &requests);
         Self {
             stream: rate(1, step),
-            prompts: rate(load.prompt, prefill),
+            prompts: rate(requests.input, prefill),
             ttft: prefill + estimator.handling(),
             limits: (prefill_limit, decode_limit),
             best: served.fullest(),

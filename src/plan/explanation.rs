@@ -207,9 +207,13 @@ fn explanation(request: &Request, spec: &ModelSpec, plan: &Plan, option: &Candid
         .collect();
     // The stages of a pipeline work on the chunks of a prompt at once, one stage at a time on a token.
     let at_once = deployment.stages.len().max(1) as f64;
-    let prompt = estimator.prefill(load.prompt, 0, 1);
+    let prompt = estimator.prefill(requests.input, requests.cached, 1);
+    let cached = match requests.cached {
+        0 => String::new(),
+        cached => format!(", {cached} of them cached"),
+    };
     steps.push(step(
-        format!("prefill, one prompt of {} tokens", load.prompt),
+        format!("prefill, one prompt of {} tokens{cached}", load.prompt),
         &prompt,
         peaks.as_ref(),
         at_once,

@@ -114,7 +114,8 @@ pub fn fit(request: &Request, catalogue: &Catalogue) -> Result<FitTable, PlanErr
 /// The load at another context; prompt and output shrink only where they must.
 fn scaled(load: Workload, context: u64) -> Workload {
     let output = load.output.min(context.div_ceil(4));
-    Workload { context, output, prompt: load.prompt.min(context - output), ..load }
+    let prompt = load.prompt.min(context - output);
+    Workload { context, output, prompt, cached: load.cached.min(prompt.saturating_sub(1)), ..load }
 }
 
 /// One format over all plans.

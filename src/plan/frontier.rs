@@ -144,7 +144,8 @@ pub fn frontier(request: &Request, sweep: &Sweep, catalogue: &Catalogue) -> Resu
     if sweep.cached >= sweep.input {
         return Err(PlanError::AllCached { input: sweep.input, cached: sweep.cached });
     }
-    let load = Workload { prompt: sweep.input, output: sweep.output, ..request.workload };
+    let Sweep { input: prompt, cached, output, .. } = *sweep;
+    let load = Workload { prompt, cached, output, ..request.workload };
     let request = Request { workload: load, ..request.clone() };
     crate::plan::specs(&request, catalogue)?;
     let model = Model::new((**spec).clone());

@@ -31,9 +31,14 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The requests of a workload to a model: nothing cached.
+    /// The requests of a workload to a model.
     pub(super) fn of(load: Workload, spec: &ModelSpec) -> Self {
-        Self { input: load.prompt, cached: 0, output: load.output, draft: load.draft(spec) }
+        Self {
+            input: load.prompt - load.cached,
+            cached: load.cached,
+            output: load.output,
+            draft: load.draft(spec),
+        }
     }
 
     /// Tokens cached when half of an answer is written.

@@ -176,6 +176,9 @@ fn specs(request: &Request, catalogue: &Catalogue) -> Result<Vec<Arc<ModelSpec>>
         let Workload { prompt, output, context, .. } = load;
         return Err(PlanError::RequestTooLong { prompt, output, context });
     }
+    if load.cached > 0 && load.cached >= load.prompt {
+        return Err(PlanError::AllCached { input: load.prompt, cached: load.cached });
+    }
     match &request.models {
         Models::One(spec) => {
             let most = spec.context.get();
@@ -374,6 +377,7 @@ fn question(request: &Request) -> Question {
         devices: request.machine.device_count(),
         nodes: request.machine.node_count(),
         workload: request.workload,
+        workload_name: request.workload_name.clone(),
         objective: request.objective,
     }
 }

@@ -40,9 +40,11 @@ pub(super) fn remedies(
         found.push(remedy(change, &best));
     }
     for context in SHORTER.into_iter().filter(|context| *context < load.context) {
+        let prompt = load.prompt.min(context * 3 / 4);
         let shorter = Workload {
             context,
-            prompt: load.prompt.min(context * 3 / 4),
+            prompt,
+            cached: load.cached.min(prompt - 1),
             output: load.output.min(context / 4),
             ..load
         };

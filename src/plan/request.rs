@@ -24,8 +24,11 @@ pub enum Models {
 pub struct Workload {
     /// Tokens a session may grow to: the cache each one needs.
     pub context: u64,
-    /// Prompt tokens of a request.
+    /// Prompt tokens of a request, cached ones included.
     pub prompt: u64,
+    /// Prompt tokens found in the prefix cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached: u64,
     /// Tokens generated per request.
     pub output: u64,
     /// Sessions served at the same time, at least.
@@ -33,6 +36,12 @@ pub struct Workload {
     /// Speculative decoding, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drafting: Option<Drafting>,
+}
+
+/// Whether a plan has nothing to say of it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 impl Workload {
@@ -72,6 +81,8 @@ pub struct Request {
     pub machine: Machine,
     /// The load.
     pub workload: Workload,
+    /// Name of the workload it is the mean of, if of any.
+    pub workload_name: Option<String>,
     /// What is fixed.
     pub limits: Limits,
     /// How options are ordered.

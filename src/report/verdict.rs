@@ -7,10 +7,25 @@ use crate::units::{count, significant, tokens};
 
 /// The sentences above the table.
 pub fn sentences(plan: &Plan) -> Vec<String> {
-    match plan.models.as_slice() {
+    let mut said = match plan.models.as_slice() {
         [model] => one_model(plan, model),
         models => many_models(plan, models),
-    }
+    };
+    said.extend(requests(plan));
+    said
+}
+
+/// What the requests are like, where a workload says it.
+fn requests(plan: &Plan) -> Option<String> {
+    let (name, load) = (plan.question.workload_name.as_ref()?, plan.question.workload);
+    let cached = match load.cached {
+        0 => String::new(),
+        cached => format!(", {cached} of them cached where the cache keeps every history"),
+    };
+    Some(format!(
+        "A mean request of {name}: a prompt of {} tokens{cached}, and an answer of {}.",
+        load.prompt, load.output
+    ))
 }
 
 /// The verdict on one model.

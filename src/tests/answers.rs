@@ -23,7 +23,8 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
     let spec = catalogue.model(model).expect("a model of the catalogue").value;
     Request {
         machine: hardware(rig, catalogue).expect("hardware of the catalogue"),
-        workload: Workload { context: 8192, prompt: 2048, output: 512, users: 1, drafting: None },
+        workload: Workload { context: 8192, prompt: 2048, cached: 0, output: 512, users: 1, drafting: None },
+        workload_name: None,
         limits: Limits::default(),
         objective: Objective::Balanced,
         operators: None,

@@ -112,6 +112,26 @@ const CASES: &[(&str, &[&str])] = &[
         "frontier-engine-of-other-hardware",
         &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--engine", "mlx"],
     ),
+    // Workloads and traces.
+    ("workload-misspelt", &["--model", "glm-5.1", "--hw", "8xb200", "--workload", "coding-agnt"]),
+    ("workload-unlike-any", &["--model", "glm-5.1", "--hw", "8xb200", "--workload", "zzz"]),
+    (
+        "workload-missing-file",
+        &["--model", "glm-5.1", "--hw", "8xb200", "--workload", "workload-many-problem.toml"],
+    ),
+    ("workload-is-a-folder", &["workloads", "show", "./"]),
+    ("workload-many-problems", &["workloads", "check", "@workload-many-problems.toml"]),
+    ("workload-levels-contradict", &["workloads", "check", "@workload-levels-contradict.toml"]),
+    (
+        "workload-beyond-context",
+        &["--model", "llama-3.1-8b", "--hw", "rtx-4090", "--workload", "@trace-long.csv", "--context", "1k"],
+    ),
+    ("trace-empty", &["workloads", "check", "@trace-empty.csv"]),
+    ("trace-without-columns", &["workloads", "check", "@trace-without-columns.csv"]),
+    ("trace-bad-rows", &["workloads", "check", "@trace-bad-rows.csv"]),
+    ("trace-mixed-times", &["workloads", "check", "@trace-mixed-times.csv"]),
+    ("all-cached", &["--model", "llama-3.1-8b", "--hw", "rtx-4090", "--prompt", "1k", "--cached", "2k"]),
+    ("text-without-draft", &["--model", "glm-5.1", "--hw", "8xb200", "--text", "coding"]),
     // Catalogue folders.
     ("catalogue-missing", &["--catalogue", "no-such-folder", "--model", "glm-5.1", "--hw", "rtx-4090"]),
     ("catalogue-empty", &["--catalogue", "@catalogue-empty", "--model", "glm-5.1", "--hw", "rtx-4090"]),

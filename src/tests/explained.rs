@@ -24,7 +24,8 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
     Request {
         operators: None,
         machine: hardware(rig, catalogue).expect("hardware of the catalogue"),
-        workload: Workload { context: 8192, prompt: 2048, output: 512, users: 4, drafting: None },
+        workload: Workload { context: 8192, prompt: 2048, cached: 0, output: 512, users: 4, drafting: None },
+        workload_name: None,
         limits: Limits::default(),
         objective: Objective::Balanced,
         models: Models::One(Box::new((*spec).clone())),
@@ -133,7 +134,7 @@ fn swept_with(model: &str, rig: &str, sweep: Sweep, drafting: Option<Drafting>) 
     let catalogue = Catalogue::embedded();
     let mut request = request(model, rig, &catalogue);
     request.workload =
-        Workload { context: 4096, prompt: sweep.input, output: sweep.output, users: 1, drafting };
+        Workload { context: 4096, prompt: sweep.input, cached: 0, output: sweep.output, users: 1, drafting };
     frontier(&request, &sweep, &catalogue).expect("the sweep is sound")
 }
 

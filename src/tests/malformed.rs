@@ -9,6 +9,7 @@ use plimsoll::catalogue::rig::machine;
 use plimsoll::catalogue::store::Catalogue;
 use plimsoll::catalogue::write::write_spec;
 use plimsoll::import::source::import;
+use plimsoll::serving::workload::{Coming, Extent, Run, read_trace, read_workload};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::panic::catch_unwind;
@@ -63,10 +64,21 @@ enum Parser {
     Gguf,
     Spec,
     Rig,
+    Workload,
+    Trace,
 }
 
 impl Parser {
-    const ALL: [Self; 6] = [Self::Config, Self::Safetensors, Self::Index, Self::Gguf, Self::Spec, Self::Rig];
+    const ALL: [Self; 8] = [
+        Self::Config,
+        Self::Safetensors,
+        Self::Index,
+        Self::Gguf,
+        Self::Spec,
+        Self::Rig,
+        Self::Workload,
+        Self::Trace,
+    ];
 
     /// The inputs written by hand, the first of which is there to be understood where one can be.
     fn inputs(self) -> Vec<Vec<u8>> {
@@ -77,6 +89,8 @@ impl Parser {
             Self::Gguf => ggufs(),
             Self::Spec => specs(),
             Self::Rig => rigs(),
+            Self::Workload => workloads(),
+            Self::Trace => traces(),
         }
     }
 
@@ -101,6 +115,13 @@ impl Parser {
             Self::Gguf => file("x.gguf"),
             Self::Spec => read_model("m.toml", &text).is_ok(),
             Self::Rig => machine("rig.toml", &text, catalogue).is_ok(),
+            Self::Workload => read_workload("w.toml", &text).is_ok_and(|spec| {
+                // What was understood must have means and requests.
+                let run =
+                    Run::Open { coming: Coming::Requests(1.0), extent: Extent::Requests(50), hour: 3.0 };
+                spec.profile(Some(4096)).input > 0.0 && !spec.traffic(run, None, 1).sessions.is_empty()
+            }),
+            Self::Trace => read_trace("t.csv", bytes).is_ok(),
         }
     }
 }
@@ -307,6 +328,48 @@ fn rigs() -> Vec<Vec<u8>> {
     let bad = rigs.iter().map(|path| fs::read(path).expect("a rig"));
     let first = [file("examples/my-rig.toml"), b"accelerator = \"4294967296x h200-sxm\"".to_vec()];
     first.into_iter().chain(bad).collect()
+}
+
+/// Workloads: laws of every kind, and a mix with long sessions.
+fn workloads() -> Vec<Vec<u8>> {
+    let every = r#"
+name = "every"
+about = "every law"
+arrivals = { kind = "daily", hours = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0], cv = 2 }
+levels = { ttft = "p99:3s", tpot = "40ms", end_to_end = "60s", goodput = 0.9 }
+[[class]]
+name = "a"
+share = 0.5
+common = { tokens = 100 }
+turns = { kind = "geometric", mean = 3 }
+first = { kind = "histogram", upto = [10, 20, 30], share = [1, 2, 3] }
+next = { kind = "uniform", low = 5, high = 9 }
+output = { kind = "lognormal", mean = 20, p95 = 60 }
+think_s = { kind = "exponential", mean = 6 }
+limit = { tokens = 4000 }
+[[class]]
+name = "b"
+share = 0.5
+turns = { kind = "lognormal", median = 2, p95 = 900 }
+first = { kind = "fixed", value = 9 }
+output = { kind = "fixed", value = 9 }
+answer_kept = { share = 0.5 }
+"#;
+    vec![every.into(), vec![], b"class = 3".to_vec(), b"[[class]]\n".to_vec()]
+}
+
+/// Traces: the example, and what no log writes.
+fn traces() -> Vec<Vec<u8>> {
+    vec![
+        file("examples/workloads/trace.csv"),
+        vec![],
+        b"time,input,output\n1e400,1,1\n".to_vec(),
+        b"time,input,output\n-0,1,1\n1,1,1\n".to_vec(),
+        b"time,input,output\n9999-12-31 23:59,1,1\n".to_vec(),
+        [&b"time,input,output\n"[..], &b"\"".repeat(70_000)].concat(),
+        b",".repeat(200_000),
+        b"\n".repeat(1_000_000),
+    ]
 }
 
 /// Numbers of a fixed sequence (xorshift64*, Vigna 2016).

@@ -101,10 +101,12 @@ fn fit(model: &Installed, machine: &Machine, catalogue: &Catalogue) -> Fit {
         workload: Workload {
             context,
             prompt: (context - output).div_ceil(2).max(1),
+            cached: 0,
             output,
             users: 1,
             drafting: None,
         },
+        workload_name: None,
         limits: Limits { formats: vec!["native".to_owned()], ..Limits::default() },
         objective: Objective::Balanced,
         operators: None,

@@ -1,14 +1,10 @@
 //! Whether a workload could exist: what its keys say apart may contradict together.
 
 use super::law::Law;
-use super::spec::{Arrivals, ClassSpec, MOST_TOKENS, WorkloadSpec};
+use super::spec::{Arrivals, ClassSpec, LONGEST_THINK, MOST_TOKENS, MOST_TURNS, TokenCount, WorkloadSpec};
 use super::stated::Stated;
 use crate::catalogue::decode::{BadFile, Problems, decode_text};
 
-/// Seconds of the longest time between two requests of a session.
-const LONGEST_THINK: f64 = 1e6;
-/// Requests of the longest session.
-const MOST_TURNS: f64 = 1e5;
 /// How far shares may add up beside one.
 const ROUNDING: f64 = 0.005;
 /// Standard deviation over mean of the wildest bursts.
@@ -94,7 +90,7 @@ fn class_faults(class: &ClassSpec, problems: &mut Problems) {
 }
 
 /// A session must be able to begin.
-fn limit_fault(class: &ClassSpec, limit: &Stated<super::spec::TokenCount>, problems: &mut Problems) {
+fn limit_fault(class: &ClassSpec, limit: &Stated<TokenCount>, problems: &mut Problems) {
     let first = class.common() as f64 + class.first.value.mean() + class.output.value.mean();
     if (limit.value.tokens as f64) < first {
         let message = format!(
@@ -108,7 +104,7 @@ fn limit_fault(class: &ClassSpec, limit: &Stated<super::spec::TokenCount>, probl
 
 /// Values no session has.
 fn range_fault(key: &str, law: &Law) -> Option<String> {
-    let (median, high) = (law.quantiles().at(0.5), law.quantiles().at(0.95));
+    let [median, high] = law.percentiles();
     let (least, most, unit) = match key {
         "turns" => (1.0, MOST_TURNS, "requests"),
         "think_s" => (0.0, LONGEST_THINK, "seconds"),

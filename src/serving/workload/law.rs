@@ -170,6 +170,12 @@ impl Law {
         }
     }
 
+    /// Its median and 95th percentile.
+    pub fn percentiles(&self) -> [f64; 2] {
+        let quantiles = self.quantiles();
+        [0.5, 0.95].map(|share| quantiles.at(share))
+    }
+
     /// Its quantiles, with what can be computed once computed.
     pub(crate) fn quantiles(&self) -> Quantiles {
         match self {

@@ -10,7 +10,7 @@ use crate::serving::traffic::{Session, Traffic};
 /// Requests that are enough.
 const REQUESTS: f64 = 32_768.0;
 /// Sessions at least and at most.
-const SESSIONS: (f64, f64) = (512.0, 8192.0);
+const SESSIONS: (f64, f64) = (32.0, 8192.0);
 
 /// Evenly spread shares in an order of chance, those left for each purpose.
 struct Strata {
@@ -42,7 +42,8 @@ impl Shares for Strata {
 
 impl WorkloadSpec {
     /// What a closed form needs to know of sessions that grow to `limit` tokens at most, such as the
-    /// context of the model. Deterministic, and within a hundredth of the means of the laws.
+    /// context of the model. Deterministic, and within a hundredth of the means of the laws unless
+    /// most of a mean lies in one session of hundreds.
     ///
     /// # Panics
     /// Where there is no class, which [`read_workload`](super::read_workload) refuses.

@@ -5,7 +5,7 @@
 
 use super::chance::Chance;
 use super::law::Quantiles;
-use super::spec::{Arrivals, ClassSpec, History, MOST_TOKENS, WorkloadSpec};
+use super::spec::{Arrivals, ClassSpec, History, LONGEST_THINK, MOST_TOKENS, MOST_TURNS, WorkloadSpec};
 use crate::serving::traffic::{Class, Session, Traffic, Turn};
 
 /// Streams beside those of the sessions.
@@ -112,12 +112,12 @@ impl Drawn {
 
     /// Requests of a session.
     pub(super) fn turn_count(&self, share: f64) -> usize {
-        self.turns.at(share).round().max(1.0) as usize
+        self.turns.at(share).round().clamp(1.0, MOST_TURNS) as usize
     }
 
     /// Seconds before the first request of a session.
     pub(super) fn pause(&self, pause: Option<&Quantiles>, share: f64) -> f64 {
-        pause.unwrap_or(&self.think).at(share)
+        pause.unwrap_or(&self.think).at(share).min(LONGEST_THINK)
     }
 
     /// The requests of a session, the first sent after `after` seconds.
@@ -131,7 +131,7 @@ impl Drawn {
             let (after, input, repeated) = match turns.last() {
                 None => (after, begins(shares), 0),
                 Some(last) => {
-                    let think = self.think.at(shares.think());
+                    let think = self.think.at(shares.think()).min(LONGEST_THINK);
                     let fresh = whole(self.next.at(shares.next()));
                     let answer = if self.repeats { whole(f64::from(last.output) * self.kept) } else { 0 };
                     let held = if self.repeats { last.input } else { self.common };
@@ -277,7 +277,10 @@ struct Clock {
 impl Clock {
     /// The seconds when so many mean gaps have passed.
     fn pass(&mut self, gaps: f64) -> f64 {
-        let mut left = gaps;
+        const DAY: f64 = 86_400.0;
+        let days = (gaps / (self.rate * DAY)).floor();
+        self.now += days * DAY;
+        let mut left = gaps - days * self.rate * DAY;
         loop {
             let hour = self.hour + self.now / 3600.0;
             let rate = self.rate * self.hours[hour.rem_euclid(24.0) as usize % 24];

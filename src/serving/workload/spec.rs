@@ -9,6 +9,10 @@ use crate::{kinds, table, words};
 
 /// Tokens no prompt and no answer comes near; a length beyond is a mistake.
 pub(super) const MOST_TOKENS: f64 = 1e7;
+/// Requests no session comes near.
+pub(super) const MOST_TURNS: f64 = 1e4;
+/// Seconds nobody lets pass within a session.
+pub(super) const LONGEST_THINK: f64 = 1e6;
 
 table! {
     /// Who asks what, how often, and what they are promised.

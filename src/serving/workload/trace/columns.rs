@@ -115,9 +115,14 @@ impl Columns {
         let mut find = |what: &str, known: &[&str], shown: &str| {
             let at = known.iter().find_map(|known| plains.iter().position(|(name, _)| name == known));
             if at.is_none() {
-                let guess = plains.iter().zip(&names).find_map(|((name, _), (written, span))| {
-                    Some((nearest(name, known.iter().copied())?, *written, span.clone()))
-                });
+                // A column that is known as another is not misspelt.
+                let other =
+                    |name: &str| [&TIMES[..], &INPUTS, &OUTPUTS].iter().any(|all| all.contains(&name));
+                let guess = plains.iter().zip(&names).filter(|((name, _), _)| !other(name)).find_map(
+                    |((name, _), (written, span))| {
+                        Some((nearest(name, known.iter().copied())?, *written, span.clone()))
+                    },
+                );
                 let (span, hint) = match guess {
                     Some((near, written, span)) => (span, format!("is `{written}` meant to be `{near}`?")),
                     None => (0..header.len(), format!("names this column may have: {}", known.join(", "))),
