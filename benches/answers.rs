@@ -7,6 +7,7 @@ use plimsoll::arithmetic::kv::KvFormat;
 use plimsoll::arithmetic::scheme::{Offer, Scheme};
 use plimsoll::catalogue::hardware_flag::hardware;
 use plimsoll::catalogue::store::Catalogue;
+use plimsoll::economics::Stated;
 use plimsoll::perf::deployment::{Batching, Deployment, Engine, Model, Placement};
 use plimsoll::placement::search::{Layout, layouts};
 use plimsoll::placement::settings::Settings;
@@ -32,6 +33,7 @@ fn request(models: Models, rig: &str, catalogue: &Catalogue) -> Request {
         workload_name: None,
         limits: Limits::default(),
         objective: Objective::Balanced,
+        terms: Stated::default(),
         operators: None,
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 //! use plimsoll::catalogue::hardware_flag::hardware;
 //! use plimsoll::catalogue::store::Catalogue;
+//! use plimsoll::economics::Stated;
 //! use plimsoll::plan::{Limits, Models, Request, Workload, plan};
 //! use plimsoll::ranking::Objective;
 //!
@@ -21,6 +22,7 @@
 //!     workload_name: None,
 //!     limits: Limits::default(),
 //!     objective: Objective::Balanced,
+//!     terms: Stated::default(),
 //!     operators: None,
 //! };
 //! let plan = plan(&request, &catalogue)?;

@@ -13,6 +13,7 @@ pub mod machine;
 pub mod model;
 pub(crate) mod names;
 pub mod nearest;
+pub mod quote;
 pub mod rig;
 #[cfg(test)]
 mod shipped;

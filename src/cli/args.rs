@@ -47,7 +47,7 @@ pub enum Command {
     /// Show which weight formats of a model fit, at which context and for how many users
     Fit(crate::cli::fit::FitArgs),
     /// Show why: memory, where the time of one option goes, and what would help most
-    Explain(crate::cli::explain::ExplainArgs),
+    Explain(Box<crate::cli::explain::ExplainArgs>),
     /// Sweep the users of every placement: throughput against interactivity
     Frontier(crate::cli::frontier::FrontierArgs),
     /// List, search, show and check models

@@ -3,7 +3,8 @@
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::question::{LoadArgs, request};
-use crate::plan::{self, PlanError};
+use crate::cli::terms::TermArgs;
+use crate::plan::{self, PlanError, Request};
 use crate::report::explain;
 use clap::Args;
 use std::io::Write;
@@ -20,6 +21,9 @@ pub struct ExplainArgs {
     /// The load the plan was made for.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// What money is counted under.
+    #[command(flatten)]
+    pub terms: TermArgs,
     /// Print the explanation as JSON
     #[arg(long)]
     pub json: bool,
@@ -40,7 +44,11 @@ pub fn run(
     let is_option = parts.len() == 5;
     let model = if is_option { parts[0] } else { args.option.as_str() };
     let mut load = args.load.clone();
-    let request = |load: &LoadArgs| request(Some(model), None, args.hw.as_deref(), load, catalogue);
+    let terms = args.terms.stated()?;
+    let request = |load: &LoadArgs| {
+        let asked = request(Some(model), None, args.hw.as_deref(), load, catalogue)?;
+        Ok::<Request, CliError>(Request { terms: terms.clone(), ..asked })
+    };
     let found = if is_option {
         // Other formats tell what would help; one that nobody offers has to be asked for.
         match plan::explain(&request(&load)?, catalogue, Some(&args.option)) {

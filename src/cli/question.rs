@@ -1,12 +1,15 @@
 //! The arguments of a question, and how they become a [`Request`].
 
 use crate::arithmetic::kv::KvFormat;
+use crate::catalogue::quote::Holding;
 use crate::catalogue::store::Catalogue;
 use crate::cli::drafts::DraftArgs;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::operators::OperatorsArgs;
 use crate::cli::resolve::{coarse_model, resolve_hardware, resolve_model, this_machine};
+use crate::cli::terms::TermArgs;
 use crate::cli::workload::{Shape, WorkloadArgs};
+use crate::economics::Stated;
 use crate::perf::deployment::Engine;
 use crate::plan::{Limits, Models, Plan, Request, Workload, plan};
 use crate::ranking::Objective;
@@ -33,6 +36,9 @@ pub struct QuestionArgs {
     /// The load and what is fixed.
     #[command(flatten)]
     pub load: LoadArgs,
+    /// What money is counted under.
+    #[command(flatten)]
+    pub terms: TermArgs,
     /// Print the plan as JSON
     #[arg(long, conflicts_with = "csv")]
     pub json: bool,
@@ -129,7 +135,7 @@ macro_rules! value_enum {
     )*};
 }
 
-value_enum!(KvFormat, Engine, Objective);
+value_enum!(KvFormat, Engine, Objective, Holding);
 
 /// Runs the main job.
 ///
@@ -142,10 +148,9 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<Outcome, CliError> {
     let coarse = args.params.as_deref().map(|total| (total, args.active.as_deref()));
-    let plan = answer(
-        &request(args.model.as_deref(), coarse, args.hw.as_deref(), &args.load, catalogue)?,
-        catalogue,
-    )?;
+    let terms = args.terms.stated()?;
+    let asked = request(args.model.as_deref(), coarse, args.hw.as_deref(), &args.load, catalogue)?;
+    let plan = answer(&Request { terms, ..asked }, catalogue)?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &plan).map_err(std::io::Error::from)?;
         writeln!(out)?;
@@ -218,6 +223,7 @@ pub fn request(
             no_offload: load.no_offload,
         },
         objective: load.objective,
+        terms: Stated::default(),
         operators: load.operators.of_machine(&machine)?,
         models,
         machine,

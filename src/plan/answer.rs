@@ -4,6 +4,7 @@
 //! unknown are absent, never zero.
 
 use crate::arithmetic::kv::KvFormat;
+use crate::economics::{Currency, Hour};
 use crate::fact::{Confidence, Estimate, Fact};
 use crate::perf::deployment::{Engine, Placement};
 use crate::perf::time::Limit;
@@ -37,6 +38,12 @@ pub struct Plan {
     pub assumptions: Vec<String>,
     /// Candidates looked at.
     pub considered: u64,
+    /// What an hour of the machine costs, part by part; absent where a price is not known.
+    pub hour: Option<Hour>,
+    /// Why an hour has no price: options are then ranked without their cost.
+    pub unpriced: Option<String>,
+    /// The currency the user asked for; all amounts here are in US dollars.
+    pub currency: Option<Currency>,
 }
 
 /// What was asked.

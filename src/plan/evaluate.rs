@@ -1,8 +1,9 @@
 //! One deployment becomes one candidate: fit, speed, throughput, cost, quality.
 
 use crate::arithmetic::scheme::Offer;
+use crate::catalogue::machine::Machine;
 use crate::catalogue::model::ModelSpec;
-use crate::economics;
+use crate::economics::{self, Hour, NoPrice, Pricing};
 use crate::fact::{Confidence, Estimate, Fact};
 use crate::perf::Draft;
 use crate::perf::deployment::Deployment;
@@ -32,6 +33,15 @@ pub(super) struct Running {
     pub per_hour: Option<Fact<Money>>,
     /// Watts at the wall.
     pub power: Option<Fact<Watts>>,
+}
+
+impl Running {
+    /// Of a machine, with the hour it was added up from or why there is none.
+    pub(super) fn of(pricing: &Pricing<'_>, machine: &Machine) -> (Self, Result<Hour, NoPrice>) {
+        let hour = pricing.hour(machine);
+        let per_hour = hour.as_ref().ok().map(Hour::fact);
+        (Self { per_hour, power: economics::power(machine) }, hour)
+    }
 }
 
 /// The speed of one deployment for one load: the figures options are compared by.

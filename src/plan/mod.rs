@@ -33,7 +33,7 @@ use crate::arithmetic::scheme::{self, Family, Offer, Scheme};
 use crate::catalogue::decode::BadFile;
 use crate::catalogue::model::{Grade, ModelSpec};
 use crate::catalogue::store::{Catalogue, LookupError};
-use crate::economics::{self, Defaults};
+use crate::economics::Pricing;
 use crate::perf::deployment::Model;
 use crate::ranking::{Objective, dominates, score};
 use evaluate::Running;
@@ -135,14 +135,11 @@ pub fn plan(request: &Request, catalogue: &Catalogue) -> Result<Plan, PlanError>
     {
         return Err(PlanError::NoSuchLayout { why, hint: None });
     }
-    let defaults = Defaults::of(&request.machine, catalogue);
-    let running = Running {
-        per_hour: economics::per_hour(&request.machine, &defaults),
-        power: economics::power(&request.machine),
-    };
+    let pricing = Pricing { catalogue, stated: &request.terms };
+    let (running, hour) = Running::of(&pricing, &request.machine);
     let answers: Vec<(ModelFacts, Found)> = specs
         .into_par_iter()
-        .map(|spec| answer(&spec, request, &defaults, &running))
+        .map(|spec| answer(&spec, request, &pricing, &running))
         .collect::<Result<_, _>>()?;
 
     let mut plan = Plan {
@@ -155,6 +152,9 @@ pub fn plan(request: &Request, catalogue: &Catalogue) -> Result<Plan, PlanError>
         misses: Vec::new(),
         assumptions: request.machine.assumptions.clone(),
         considered: 0,
+        unpriced: hour.as_ref().err().map(ToString::to_string),
+        hour: hour.ok(),
+        currency: request.terms.currency.clone(),
     };
     for (facts, found) in answers {
         plan.models.push(facts);
@@ -205,7 +205,7 @@ fn specs(request: &Request, catalogue: &Catalogue) -> Result<Vec<Arc<ModelSpec>>
 fn answer(
     spec: &ModelSpec,
     request: &Request,
-    defaults: &Defaults,
+    pricing: &Pricing<'_>,
     running: &Running,
 ) -> Result<(ModelFacts, Found), PlanError> {
     let model = Model::new(spec.clone());
@@ -239,7 +239,7 @@ fn answer(
         let last = if found.options.is_empty() { found.misses.len().saturating_sub(1) } else { 0 };
         for (_, miss) in found.misses.iter_mut().enumerate().filter(|(i, _)| *i == 0 || *i == last) {
             if let Some(offer) = offers.iter().find(|offer| offer.scheme.name() == miss.format) {
-                miss.remedies = remedy::remedies(&search, offer, defaults, request.objective, &found.options);
+                miss.remedies = remedy::remedies(&search, offer, pricing, request.objective, &found.options);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::arithmetic::scheme::Offer;
 use crate::catalogue::machine::Machine;
-use crate::economics::{self, Defaults};
+use crate::economics::Pricing;
 use crate::plan::answer::{Candidate, Remedy};
 use crate::plan::evaluate::Running;
 use crate::plan::options::Search;
@@ -22,7 +22,7 @@ const MORE: [u32; 5] = [2, 3, 4, 6, 8];
 pub(super) fn remedies(
     search: &Search<'_>,
     offer: &Offer,
-    defaults: &Defaults,
+    pricing: &Pricing<'_>,
     objective: Objective,
     options: &[Candidate],
 ) -> Vec<Remedy> {
@@ -58,8 +58,7 @@ pub(super) fn remedies(
     }
     for times in MORE {
         let machine = search.machine.times(times);
-        let running =
-            Running { per_hour: economics::per_hour(&machine, defaults), power: economics::power(&machine) };
+        let (running, _) = Running::of(pricing, &machine);
         let bigger = Search { machine: &machine, running: &running, ..*search };
         if let Some(best) = best(&bigger, offer, objective) {
             found.push(remedy(describe(search.machine, &machine), &best));

@@ -4,6 +4,7 @@
 use crate::arithmetic::kv::KvFormat;
 use crate::catalogue::hardware::Machine;
 use crate::catalogue::model::ModelSpec;
+use crate::economics::Stated;
 use crate::perf::deployment::Engine;
 use crate::perf::operators::Operators;
 use crate::perf::{Draft, Drafting};
@@ -87,6 +88,8 @@ pub struct Request {
     pub limits: Limits,
     /// How options are ordered.
     pub objective: Objective,
+    /// What money is counted under, where the user says.
+    pub terms: Stated,
     /// Operator tables the user brought, those of the machine read.
     pub operators: Option<Arc<Operators>>,
 }

@@ -161,6 +161,9 @@ pub fn remarks(plan: &Plan) -> Vec<String> {
         if let Some(rate) = &best.cost.per_hour {
             said.push(format!("price per hour, {}", rate.origin));
         }
+        if let Some(why) = &plan.unpriced {
+            said.push(format!("no price per hour: {why}; options are ranked without their cost"));
+        }
     }
     said.extend(plan.assumptions.iter().map(|a| format!("assumed: {a}")));
     said

@@ -3,6 +3,7 @@
 use plimsoll::arithmetic::kv::KvFormat;
 use plimsoll::catalogue::hardware_flag::hardware;
 use plimsoll::catalogue::store::Catalogue;
+use plimsoll::economics::Stated;
 use plimsoll::plan::{Candidate, FitCell, Limits, Models, Plan, Request, Workload, fit, plan};
 use plimsoll::ranking::Objective;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
         workload_name: None,
         limits: Limits::default(),
         objective: Objective::Balanced,
+        terms: Stated::default(),
         operators: None,
         models: Models::One(Box::new((*spec).clone())),
     }

@@ -2,6 +2,7 @@
 
 use plimsoll::catalogue::hardware_flag::hardware;
 use plimsoll::catalogue::store::Catalogue;
+use plimsoll::economics::Stated;
 use plimsoll::perf::Drafting;
 use plimsoll::perf::drafts::{Method, Text};
 use plimsoll::perf::time::Limit;
@@ -28,6 +29,7 @@ fn request(model: &str, rig: &str, catalogue: &Catalogue) -> Request {
         workload_name: None,
         limits: Limits::default(),
         objective: Objective::Balanced,
+        terms: Stated::default(),
         models: Models::One(Box::new((*spec).clone())),
     }
 }

@@ -3,10 +3,10 @@
 use super::Assembler;
 use crate::catalogue::decode::Count;
 use crate::catalogue::hardware::{Node, Price, chip_bytes};
+use crate::catalogue::quote::{Holding, market};
 use crate::catalogue::store::LookupError;
 use crate::fact::{Fact, Origin};
 use crate::units::{Bytes, Money};
-use std::collections::BTreeMap;
 
 impl Assembler<'_> {
     /// Rent of all devices at the median over providers of their cheapest dated on-demand offer.
@@ -16,29 +16,17 @@ impl Assembler<'_> {
         for (group, count) in
             nodes.iter().flat_map(|node| node.devices.iter().map(|g| (g, g.count * node.count)))
         {
-            let offers = self.catalogue.offers_for(&group.id, None)?;
-            // A partition, a range over the market and an undated price are no offers to rent. A
-            // provider counts once, with its cheapest: who lists ten regions is not ten providers.
-            let mut cheapest: BTreeMap<&str, f64> = BTreeMap::new();
-            for offer in &offers {
-                let offer = &*offer.value;
-                let rentable = offer.kind == "cloud" && offer.count >= 1.0 && offer.date.is_some();
-                if let Some(price) = offer.on_demand_per_device().filter(|_| rentable) {
-                    let lowest = cheapest.entry(&offer.provider).or_insert(f64::INFINITY);
-                    *lowest = lowest.min(price.get());
-                }
-            }
-            let mut prices: Vec<f64> = cheapest.into_values().collect();
-            prices.sort_by(f64::total_cmp);
-            let (Some(low), Some(high)) = (prices.first(), prices.last()) else { return Ok(None) };
-            let median = median(&prices);
-            total += Money::new(median * f64::from(count));
+            let Some(market) = market(&self.catalogue.rents(&group.id)?, Holding::OnDemand) else {
+                return Ok(None);
+            };
+            total += market.median * f64::from(count);
             rules.push(format!(
-                "{count} x ${median:.2} per {} and hour, the median of {} providers' cheapest on-demand offers, ${:.2} to ${:.2}",
+                "{count} x ${:.2} per {} and hour, the median of {} providers' cheapest on-demand offers, ${:.2} to ${:.2}",
+                market.median.get(),
                 group.id,
-                prices.len(),
-                low,
-                high,
+                market.providers,
+                market.low.get(),
+                market.high.get(),
             ));
         }
         if rules.is_empty() {
@@ -97,12 +85,6 @@ impl Assembler<'_> {
         self.note(sentence);
         Some(Fact::new(total, Origin::Derived(sentence.to_owned())))
     }
-}
-
-/// The middle of sorted values.
-fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }
 
 /// The price with the latest date, with its source.

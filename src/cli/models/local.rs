@@ -4,6 +4,7 @@ use crate::catalogue::hardware::Machine;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::resolve::{resolve_hardware, this_machine};
+use crate::economics::Stated;
 use crate::import::local::{Installed, Places, installed};
 use crate::import::source::import;
 use crate::plan::{Limits, Models, Request, Workload, plan};
@@ -109,6 +110,7 @@ fn fit(model: &Installed, machine: &Machine, catalogue: &Catalogue) -> Fit {
         workload_name: None,
         limits: Limits { formats: vec!["native".to_owned()], ..Limits::default() },
         objective: Objective::Balanced,
+        terms: Stated::default(),
         operators: None,
     };
     match plan(&request, catalogue) {
