@@ -50,6 +50,8 @@ pub enum Command {
     Explain(Box<crate::cli::explain::ExplainArgs>),
     /// Sweep the users of every placement: throughput against interactivity
     Frontier(crate::cli::frontier::FrontierArgs),
+    /// Find the cheapest deployments for users, service levels and a budget
+    Size(Box<crate::cli::size::SizeArgs>),
     /// List, search, show and check models
     Models(crate::cli::models::ModelsArgs),
     /// List, search, show and check hardware

@@ -17,6 +17,7 @@ pub mod operators;
 pub mod question;
 mod resolve;
 mod shell;
+pub mod size;
 pub mod terms;
 pub mod validate;
 pub mod workload;

@@ -7,7 +7,7 @@ use crate::cli::args::{Cli, Command, GlobalArgs};
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::validate::ValidateArgs;
 use crate::cli::{
-    calibrate, detect, explain, fit, frontier, hardware, import, models, question, validate, workloads,
+    calibrate, detect, explain, fit, frontier, hardware, import, models, question, size, validate, workloads,
 };
 use crate::detect::read_machine;
 use crate::import::local::Places;
@@ -54,6 +54,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Outcome, CliError> {
         Command::Fit(args) => fit::run(args, &catalogue(&cli.global)?, width, out),
         Command::Explain(args) => explain::run(args, &catalogue(&cli.global)?, width, out),
         Command::Frontier(args) => frontier::run(args, &catalogue(&cli.global)?, width, out),
+        Command::Size(args) => size::run(args, &catalogue(&cli.global)?, width, out),
         Command::Models(args) => models::run(args, &places(), &catalogue(&cli.global)?, width, out),
         Command::Hardware(args) => hardware::run(args, &catalogue(&cli.global)?, narrow, out),
         Command::Workloads(args) => workloads::run(args, width, out),

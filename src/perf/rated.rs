@@ -135,10 +135,40 @@ impl Rated {
     /// Time to the last token that a share of the requests stays within, for an answer of the length
     /// that this share stays within.
     pub fn end_within(&self, rate: &Rate, share: f64, profile: &Profile) -> f64 {
-        let mean = rate.ttft + (self.load.output as f64 - 1.0) * rate.tpot;
+        let mean = self.residence(rate);
         let first = self.ttft_within(rate, share, profile) - rate.ttft;
         let answer = (profile.answer_within(share) - self.load.output as f64).max(0.0) * rate.tpot;
         mean + (first * first + answer * answer).sqrt()
+    }
+
+    /// Share of the busy time that goes into prompts.
+    pub fn prompt_share(&self, rate: &Rate) -> f64 {
+        let prompts = PromptTimes::new(&self.grid, self.policy, self.load.input);
+        let out = self.load.output.max(1) as f64;
+        let batch = rate.in_flight.max(1.0);
+        let decode = self.grid.decode(batch);
+        let pace = prompts.pace(decode, batch / out, batch / out);
+        pace.cost / (pace.cost + out * decode / batch)
+    }
+
+    /// Mean time from a request to its last token where nobody else asks.
+    pub fn alone(&self, profile: &Profile) -> f64 {
+        self.policy.api + self.grid.prefill(self.fresh) + profile.output * self.grid.decode(1.0)
+    }
+
+    /// Sequences it holds at once.
+    pub const fn slots(&self) -> u64 {
+        self.load.slots
+    }
+
+    /// Tokens of a prompt that are computed.
+    pub fn computed(&self) -> f64 {
+        self.load.input as f64
+    }
+
+    /// Mean time from a request to its last token.
+    pub fn residence(&self, rate: &Rate) -> f64 {
+        rate.ttft + (self.load.output as f64 - 1.0) * rate.tpot
     }
 
     /// Whether a rate keeps the levels.

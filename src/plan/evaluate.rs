@@ -135,6 +135,11 @@ impl Certainty {
         Estimate { low: likely / high, likely, high: likely / low }
     }
 
+    /// How many times as long it takes at the slow end of the interval.
+    pub(super) fn slowness(&self, phase: Phase) -> f64 {
+        1.0 / self.ratios[phase as usize].0
+    }
+
     /// A load with its intervals.
     pub(super) fn service(&self, served: &Served) -> Service {
         Service {

@@ -149,7 +149,7 @@ pub fn frontier(request: &Request, sweep: &Sweep, catalogue: &Catalogue) -> Resu
     let request = Request { workload: load, ..request.clone() };
     crate::plan::specs(&request, catalogue)?;
     let model = Model::new((**spec).clone());
-    let offers = offers(&model, &request)?;
+    let offers = offers(&model, &request.limits)?;
     let running = Running::default();
     let search = Search {
         model: &model,

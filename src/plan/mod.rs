@@ -16,6 +16,7 @@ mod rebuilt;
 mod refusal;
 mod remedy;
 mod request;
+pub mod size;
 
 pub use answer::{
     Amount, Candidate, Cost, Fit, Miss, ModelFacts, Plan, Question, Remedy, SCHEMA, Service, Term,
@@ -209,7 +210,7 @@ fn answer(
     running: &Running,
 ) -> Result<(ModelFacts, Found), PlanError> {
     let model = Model::new(spec.clone());
-    let offers = offers(&model, request)?;
+    let offers = offers(&model, &request.limits)?;
     let all = matches!(request.models, Models::All);
     let search = Search {
         model: &model,
@@ -263,15 +264,15 @@ fn best_of(search: &Search<'_>, offers: &[Offer]) -> Found {
 }
 
 /// The formats to try with the weights in each, best quality first.
-fn offers(model: &Model, request: &Request) -> Result<Vec<Offer>, PlanError> {
-    if request.limits.formats.is_empty() {
+fn offers(model: &Model, limits: &Limits) -> Result<Vec<Offer>, PlanError> {
+    if limits.formats.is_empty() {
         return Ok(offered(model));
     }
     let weigh = |name: &String| match Scheme::parse(name) {
         Ok(scheme) => Ok(Offer::of(scheme, &model.spec, &model.inventory)),
         Err(unknown) => Err(PlanError::UnknownFormat { name: name.clone(), near: unknown.near }),
     };
-    request.limits.formats.iter().map(weigh).collect()
+    limits.formats.iter().map(weigh).collect()
 }
 
 /// Formats worth trying for a model, best quality first.

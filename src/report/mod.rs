@@ -5,6 +5,7 @@ pub mod csv;
 pub mod explain;
 pub mod fit;
 pub mod frontier;
+pub mod size;
 pub mod table;
 pub mod terminal;
 pub mod verdict;

@@ -1,0 +1,363 @@
+//! From a demand to machines and money: the cheapest deployments that keep the service levels.
+//!
+//! Every option of every machine of the catalogue is asked how much it serves within the levels
+//! (`capacity`, in closed form); priced in every way it can be held (`choose`); and the cheapest are walked
+//! through request by request (`simulate`), which decides how many units they need.
+
+mod answer;
+mod ask;
+mod capacity;
+mod choose;
+mod machines;
+mod simulate;
+
+pub use answer::{
+    Affordable, ApiBill, Beyond, Change, Failure, Load, Month, SizeQuestion, Sized, SizedCost, Sizing,
+};
+pub use ask::{Bounds, Budget, Demand, SizeRequest};
+
+use crate::catalogue::store::Catalogue;
+use crate::economics::{Holding, Pricing};
+use crate::perf::deployment::Model;
+use crate::plan::answer::SCHEMA;
+use crate::plan::request::Limits;
+use crate::plan::{PlanError, facts};
+use crate::serving::levels::{Level, Levels};
+use crate::serving::profile::Profile;
+use choose::{Ask, Choice, Found};
+use machines::{Unit, units};
+use rayon::prelude::*;
+use std::collections::BTreeSet;
+
+/// Nodes of a unit that are tried where one node does not hold the native weights.
+const NODES: [u32; 3] = [2, 4, 8];
+/// Deployments that are walked through.
+const WALKED: usize = 4;
+/// Deployments of each list that are told.
+const TOLD: usize = 40;
+/// Ways to hold a machine that are compared unless the user says one.
+const USUAL: [Holding; 2] = [Holding::Own, Holding::OnDemand];
+
+/// The cheapest deployments for a demand. Pure: the same question has the same answer.
+///
+/// # Errors
+/// When a format is unknown, when no request fits the model, or when data do not read; "nothing serves it"
+/// is an answer.
+pub fn size(request: &SizeRequest, catalogue: &Catalogue) -> Result<Sizing, PlanError> {
+    let pricing = Pricing { catalogue, stated: &request.stated };
+    let machines = units(catalogue, &request.bounds)?;
+    let mut models = Vec::new();
+    for spec in &request.models {
+        let model = Model::new(spec.clone());
+        let profile = request.source.profile(Some(spec.context.get())).ok_or_else(|| {
+            let asked = request.source.profile(None).map_or(0, |profile| profile.context);
+            PlanError::ContextTooLong { model: spec.id.clone(), most: spec.context.get(), asked }
+        })?;
+        models.push((model, profile));
+    }
+    let (mut found, mut considered) = (Vec::new(), 0);
+    for (model, profile) in &models {
+        let (options, looked) = options(model, profile, &machines, request, &pricing)?;
+        found.extend(options);
+        considered += looked;
+    }
+    let ask = Ask {
+        demand: request.demand,
+        levels: request.levels,
+        spare: request.bounds.spare,
+        holdings: request.stated.holding.map_or_else(|| USUAL.to_vec(), |holding| vec![holding]),
+        as_sized: true,
+    };
+    let choices = chosen(&found, &ask);
+    let broken: Vec<Option<String>> = choices.iter().map(|c| c.breaks(request, &pricing)).collect();
+    let priced = |choice: &Choice<'_>| choice.hour.is_some();
+    let good: Vec<Choice<'_>> =
+        choices.iter().zip(&broken).filter(|(c, b)| priced(c) && b.is_none()).map(|(c, _)| *c).collect();
+    let tell = |choice: &Choice<'_>| choice.sized(request, &ask, &pricing);
+
+    let (best, rest) = good.split_at(WALKED.min(good.len()));
+    let mut deployments: Vec<Sized> =
+        best.par_iter().map(|choice| walk(choice, &ask, request, &pricing)).collect();
+    deployments.extend(rest.iter().take(TOLD).map(tell));
+    sort(&mut deployments);
+    let beyond: Vec<Beyond> = choices
+        .iter()
+        .zip(&broken)
+        .filter_map(|(choice, broken)| Some((choice, broken.clone()?)))
+        .filter(|(choice, _)| priced(choice))
+        .take(TOLD)
+        .map(|(choice, breaks)| Beyond { deployment: tell(choice), breaks })
+        .collect();
+    let affordable = if good.is_empty() { affordable(&found, &ask, request, &pricing) } else { None };
+    let changes = good.first().map_or_else(Vec::new, |best| changes(&found, &ask, best));
+    let growth = good.first().map_or_else(Vec::new, |best| {
+        growth(best, deployments.first().map_or(best.needed, |d| d.units - d.spare), &ask, &request.months)
+    });
+    let (_, profile) = &models[0];
+    Ok(Sizing {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        data: Catalogue::data_version().to_owned(),
+        question: question(request, profile),
+        models: models.iter().map(|(model, _)| facts(model)).collect(),
+        why_none: good.is_empty().then(|| why_none(&found, &choices, &machines)),
+        deployments,
+        unpriced: choices.iter().filter(|c| !priced(c)).take(TOLD).map(tell).collect(),
+        beyond,
+        affordable,
+        changes,
+        growth,
+        notes: notes(request),
+        machines: machines.len() as u64,
+        considered,
+    })
+}
+
+/// Every option of a model on every unit, with its prices.
+fn options<'a>(
+    model: &'a Model,
+    profile: &'a Profile,
+    machines: &[Unit],
+    request: &SizeRequest,
+    pricing: &Pricing<'_>,
+) -> Result<(Vec<Found<'a>>, u64), PlanError> {
+    let each: Vec<(Vec<Found<'a>>, u64)> = machines
+        .par_iter()
+        .map(|unit| on_unit(model, profile, unit, request, pricing))
+        .collect::<Result<_, _>>()?;
+    Ok(each.into_iter().fold((Vec::new(), 0), |(mut all, count), (found, looked)| {
+        all.extend(found);
+        (all, count + looked)
+    }))
+}
+
+/// Every option of a model on a unit, or on several nodes of it where one does not hold its native weights.
+fn on_unit<'a>(
+    model: &'a Model,
+    profile: &'a Profile,
+    unit: &Unit,
+    request: &SizeRequest,
+    pricing: &Pricing<'_>,
+) -> Result<(Vec<Found<'a>>, u64), PlanError> {
+    // The host of a machine that is not sold whole is a guess: nothing may rest on its memory.
+    let limits = Limits { no_offload: !unit.whole || request.limits.no_offload, ..request.limits.clone() };
+    let joins = unit.machine.groups().any(|(_, group)| group.accelerator.has_fabric() && group.count >= 8);
+    let (mut all, mut considered) = (Vec::<Found<'a>>::new(), 0);
+    for times in std::iter::once(1).chain(NODES.into_iter().filter(|_| joins)) {
+        let unit = if times == 1 { unit.clone() } else { unit.times(times) };
+        let (options, looked) = capacity::options(model, &unit.machine, request, profile, &limits)?;
+        considered += looked;
+        let useful = options.into_iter().filter(|sizable| sizable.serves.is_some());
+        let mut useful = useful.peekable();
+        if useful.peek().is_some() {
+            let hours: Vec<_> = Holding::ALL
+                .iter()
+                .filter_map(|holding| Some((*holding, pricing.hour_held(&unit.machine, *holding).ok()?)))
+                .collect();
+            all.extend(useful.map(|sizable| Found {
+                model,
+                profile,
+                unit: unit.clone(),
+                sizable,
+                hours: hours.clone(),
+            }));
+        }
+        if all.iter().any(|found| found.sizable.candidate.format == "native") {
+            break;
+        }
+    }
+    Ok((all, considered))
+}
+
+/// The best option of each model on each unit, for each way to hold it, cheapest first.
+fn chosen<'f>(found: &'f [Found<'f>], ask: &Ask) -> Vec<Choice<'f>> {
+    let mut choices: Vec<Choice<'f>> =
+        found.par_iter().flat_map_iter(|found| Choice::of(found, ask)).collect();
+    choices.sort_by(Choice::compare);
+    let mut seen = BTreeSet::new();
+    choices.retain(|choice| {
+        let held = choice.hour.map(|(holding, _)| *holding);
+        seen.insert((choice.found.model.spec.id.as_str(), choice.found.unit.name.as_str(), held))
+    });
+    choices
+}
+
+/// A deployment with the units the simulation asks for.
+fn walk(choice: &Choice<'_>, ask: &Ask, request: &SizeRequest, pricing: &Pricing<'_>) -> Sized {
+    let Some(walked) = simulate::walked(choice, ask, request) else {
+        return choice.sized(request, ask, pricing);
+    };
+    let moved = Choice { needed: walked.needed, units: walked.needed + ask.spare, ..*choice };
+    let mut sized = moved.sized(request, ask, pricing);
+    let (closed, simulated) = (choice.needed, walked.needed);
+    if !walked.keeps {
+        sized.notes.push(
+            "simulated, it does not keep the levels with four times the units: do not rely on it".to_owned(),
+        );
+    } else if closed != simulated {
+        sized.notes.push(format!(
+            "the closed form asks for {closed} units, the simulation for {simulated}: believe the simulation, which sees \
+             requests wait for each other"
+        ));
+    }
+    sized.simulated = Some(walked.load);
+    sized
+}
+
+fn sort(deployments: &mut [Sized]) {
+    let cost = |sized: &Sized| sized.cost.as_ref().map_or(f64::INFINITY, |cost| cost.per_month.get());
+    deployments.sort_by(|a, b| {
+        cost(a).total_cmp(&cost(b)).then(a.devices.cmp(&b.devices)).then_with(|| a.option.cmp(&b.option))
+    });
+}
+
+/// The most of the demand that the budget buys: whole units within it.
+fn affordable(
+    found: &[Found<'_>],
+    ask: &Ask,
+    request: &SizeRequest,
+    pricing: &Pricing<'_>,
+) -> Option<Affordable> {
+    request.bounds.budget?;
+    let one = Ask { demand: request.demand.times(1e-9), spare: 0, ..ask.clone() };
+    let within = |choice: &Choice<'_>| choice.hour.is_some() && choice.breaks(request, pricing).is_none();
+    let best = chosen(found, &one).into_iter().filter(|choice| within(choice)).map(|choice| {
+        // Doublings, then halvings: costs rise with units.
+        let (mut low, mut high) = (1_u32, 2);
+        while high < 4096 && within(&Choice { units: high, ..choice }) {
+            (low, high) = (high, high * 2);
+        }
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if within(&Choice { units: middle, ..choice }) { low = middle } else { high = middle }
+        }
+        let choice = Choice { needed: low, units: low, ..choice };
+        (f64::from(low * choice.found.sizable.replicas) * choice.each, choice)
+    });
+    let (serves, choice) = best.max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.compare(&a.1)))?;
+    let asked = match request.demand {
+        Demand::Users(users) => users,
+        demand => demand.rate(choice.found.profile)?,
+    };
+    let served = Ask { demand: request.demand.times((serves / asked).min(1.0)), spare: 0, ..ask.clone() };
+    Some(Affordable { serves: serves / asked, deployment: choice.sized(request, &served, pricing) })
+}
+
+/// Changes of the question and the cost they leave, the smallest change first.
+fn changes(found: &[Found<'_>], ask: &Ask, best: &Choice<'_>) -> Vec<Change> {
+    let Some(cost) = best.per_month() else { return Vec::new() };
+    let relaxed = |level: Option<Level>| level.map(|level| Level { most_s: level.most_s * 2.0, ..level });
+    let held = |holding| Ask { holdings: vec![holding], ..ask.clone() };
+    let levels = |levels: Levels| Ask { levels, as_sized: false, ..ask.clone() };
+    let mut tried = vec![
+        ("renting with a commitment of three years".to_owned(), held(Holding::ReservedThreeYears)),
+        ("renting with a commitment of one year".to_owned(), held(Holding::Reserved)),
+        ("renting spot machines, which can be taken away".to_owned(), held(Holding::Spot)),
+        ("buying".to_owned(), held(Holding::Own)),
+    ];
+    if ask.spare > 0 {
+        tried.push(("no spare".to_owned(), Ask { spare: 0, ..ask.clone() }));
+    }
+    if ask.levels.tpot.is_some() {
+        let twice = Levels { tpot: relaxed(ask.levels.tpot), ..ask.levels };
+        tried.push(("twice the time per token".to_owned(), levels(twice)));
+    }
+    if ask.levels.ttft.is_some() {
+        let twice = Levels { ttft: relaxed(ask.levels.ttft), ..ask.levels };
+        tried.push(("twice the time to the first token".to_owned(), levels(twice)));
+    }
+    tried.push(("half the demand".to_owned(), Ask { demand: ask.demand.times(0.5), ..ask.clone() }));
+    tried
+        .into_par_iter()
+        .filter_map(|(change, ask)| {
+            let best = chosen(found, &ask).into_iter().find(|choice| choice.hour.is_some())?;
+            let per_month = best.per_month()?;
+            Some(Change {
+                change,
+                deployment: format!(
+                    "{} × {}, {} with {}",
+                    best.units,
+                    best.found.unit.name,
+                    best.found.sizable.candidate.format,
+                    best.found.sizable.candidate.engine
+                ),
+                per_month: crate::units::Money::new(per_month),
+                left: per_month / cost,
+            })
+        })
+        .collect()
+}
+
+/// Units and costs of each month of a growing demand, on the deployment that is cheapest now.
+fn growth(best: &Choice<'_>, needed: u32, ask: &Ask, months: &[f64]) -> Vec<Month> {
+    // What the simulation added or saved on the closed form holds for the other months as well.
+    let corrected = f64::from(needed) / f64::from(best.needed);
+    let mut before = 0;
+    let months = months.iter().enumerate().filter_map(|(month, factor)| {
+        let ask = Ask { demand: ask.demand.times(*factor), ..ask.clone() };
+        let then = Choice::of(best.found, &ask).into_iter().find(|choice| choice.held() == best.held())?;
+        let units = (f64::from(then.needed) * corrected).ceil() as u32 + ask.spare;
+        // What is bought stays; what is rented follows the demand.
+        let units = if best.held() == Some(Holding::Own) { units.max(before) } else { units };
+        let added = units.saturating_sub(before);
+        before = units;
+        let per_month = Choice { units, ..then }.per_month()?;
+        Some(Month {
+            month: month as u32 + 1,
+            factor: *factor,
+            units,
+            added,
+            per_month: crate::units::Money::new(per_month),
+        })
+    });
+    months.collect()
+}
+
+fn question(request: &SizeRequest, profile: &Profile) -> SizeQuestion {
+    SizeQuestion {
+        demand: request.demand,
+        workload: request.source.name().to_owned(),
+        input: profile.input,
+        reusable: profile.kept,
+        output: profile.output,
+        think_s: profile.think,
+        context: profile.context,
+        levels: request.levels,
+        budget: request.bounds.budget,
+        horizon_months: request.horizon_months,
+        spare: request.bounds.spare,
+    }
+}
+
+/// Why nothing serves the demand within the bounds.
+fn why_none(found: &[Found<'_>], choices: &[Choice<'_>], machines: &[Unit]) -> String {
+    if machines.is_empty() {
+        "no machine of the catalogue is of that kind".to_owned()
+    } else if found.is_empty() {
+        format!(
+            "none of {} machines holds the model and keeps the service levels, even for one user: ask for slower \
+             levels, a smaller model or a smaller format",
+            machines.len()
+        )
+    } else if choices.iter().all(|choice| choice.hour.is_none()) {
+        "no machine that serves it has a known price of this kind".to_owned()
+    } else {
+        "everything that serves it breaks a bound".to_owned()
+    }
+}
+
+fn notes(request: &SizeRequest) -> Vec<String> {
+    let mut notes = vec![
+        "sized for the likely speed; `if slow` is for the slow end of the range, which one prediction in ten is below"
+            .to_owned(),
+        "requests are spread evenly over replicas and each user stays with one, so that its history is found there"
+            .to_owned(),
+    ];
+    if matches!(request.demand, Demand::TokensPerDay(_)) {
+        notes.push(
+            "tokens per day are prompts, cached ones too, and answers, evenly over 24 hours: peaks need more"
+                .to_owned(),
+        );
+    }
+    notes
+}
