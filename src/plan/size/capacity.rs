@@ -45,6 +45,8 @@ pub(super) struct Sizable {
     /// What one replica serves at most within the levels asked for, as the demand counts; none where it
     /// keeps them for nobody.
     pub serves: Option<f64>,
+    /// The same at the slow end of its interval.
+    pub serves_slow: Option<f64>,
     /// A replica, likely and at the slow end of its interval.
     pub likely: Rated,
     /// At the slow end: 10 % of such predictions are slower.
@@ -114,6 +116,7 @@ fn sizable(
     }
     let mut sizable = Sizable {
         serves: None,
+        serves_slow: None,
         replicas: candidate.placement.replicas.max(1),
         candidate,
         sessions: held,
@@ -122,6 +125,9 @@ fn sizable(
         likely,
     };
     sizable.serves = sizable.most(false, &request.levels, request.demand, profile);
+    if sizable.serves.is_some() {
+        sizable.serves_slow = sizable.most(true, &request.levels, request.demand, profile);
+    }
     Some(sizable)
 }
 

@@ -8,7 +8,7 @@ use crate::perf::rated::Rate;
 use crate::plan::size::answer::{ApiBill, Failure, Load, Sized, SizedCost};
 use crate::plan::size::ask::{Budget, Demand, SizeRequest};
 use crate::plan::size::capacity::Sizable;
-use crate::plan::size::machines::Unit;
+use crate::plan::size::machines::{DEVICES_ONLY, Unit};
 use crate::serving::levels::{Level, Levels, USUAL_SHARE};
 use crate::serving::profile::Profile;
 use crate::units::{Money, Seconds, TokenRate};
@@ -23,6 +23,8 @@ pub(super) struct Found<'a> {
     pub model: &'a Model,
     pub profile: &'a Profile,
     pub unit: Unit,
+    /// The machine of the unit in words.
+    pub words: String,
     pub sizable: Sizable,
     /// An hour of a unit, by the ways to hold it that have a price.
     pub hours: Vec<(Holding, Hour)>,
@@ -33,11 +35,14 @@ pub(super) struct Found<'a> {
 pub(super) struct Choice<'f> {
     pub found: &'f Found<'f>,
     pub hour: Option<&'f (Holding, Hour)>,
-    /// What one replica serves at most.
+    /// What one replica serves at most, and at the slow end of its interval.
     pub each: f64,
+    pub slow: Option<f64>,
     /// Units that serve the demand, and all of them.
     pub needed: u32,
     pub units: u32,
+    /// What one replica serves in truth over that, where the simulation told.
+    pub corrected: f64,
 }
 
 /// What a deployment is chosen for: the question, or a change of it.
@@ -53,7 +58,7 @@ pub(super) struct Ask {
 }
 
 /// How much of a demand there is, as it counts.
-fn amount(demand: Demand, profile: &Profile) -> f64 {
+pub(super) fn amount(demand: Demand, profile: &Profile) -> f64 {
     match demand {
         Demand::Users(users) => users,
         Demand::RequestsPerSecond(_) | Demand::TokensPerDay(_) => demand.rate(profile).unwrap_or(0.0),
@@ -64,11 +69,9 @@ impl<'f> Choice<'f> {
     /// The ways to serve a demand with an option; none where it keeps the levels for nobody.
     pub(super) fn of(found: &'f Found<'f>, ask: &Ask) -> Vec<Self> {
         let sizable = &found.sizable;
-        let each = if ask.as_sized {
-            sizable.serves
-        } else {
-            sizable.most(false, &ask.levels, ask.demand, found.profile)
-        };
+        let most = |slow| sizable.most(slow, &ask.levels, ask.demand, found.profile);
+        let (each, slow) =
+            if ask.as_sized { (sizable.serves, sizable.serves_slow) } else { (most(false), most(true)) };
         let Some(each) = each else { return Vec::new() };
         let unit = each * f64::from(sizable.replicas);
         let needed = (amount(ask.demand, found.profile) / unit).ceil().max(1.0);
@@ -76,7 +79,8 @@ impl<'f> Choice<'f> {
             return Vec::new();
         }
         let needed = needed as u32;
-        let choice = |hour| Self { found, hour, each, needed, units: needed + ask.spare };
+        let choice =
+            |hour| Self { found, hour, each, slow, needed, units: needed + ask.spare, corrected: 1.0 };
         let priced: Vec<Self> = found
             .hours
             .iter()
@@ -102,12 +106,25 @@ impl<'f> Choice<'f> {
         machine.device_count().max(machine.node_count()) * self.units
     }
 
-    /// Cheaper first, then fewer devices, then by name.
+    /// Units at the slow end of the interval, spare ones included.
+    pub(super) fn units_if_slow(&self) -> Option<u32> {
+        let units = (f64::from(self.needed) * self.each / self.slow?).ceil();
+        (units <= MOST_UNITS).then_some(units as u32 + self.units - self.needed)
+    }
+
+    /// Cheaper at the slow end of the interval first, so that an option that rests on little does not win
+    /// by its size; what keeps the levels only at its likely speed comes last. Then fewer devices, then by
+    /// name.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         let cost = |choice: &Self| choice.per_month().unwrap_or(f64::INFINITY);
+        let sure = |choice: &Self| {
+            let units = choice.units_if_slow().map_or(f64::INFINITY, f64::from);
+            cost(choice) * units / f64::from(choice.units)
+        };
         let (a, b) = (&self.found, &other.found);
-        cost(self)
-            .total_cmp(&cost(other))
+        sure(self)
+            .total_cmp(&sure(other))
+            .then_with(|| cost(self).total_cmp(&cost(other)))
             .then_with(|| self.devices().cmp(&other.devices()))
             .then_with(|| a.unit.name.cmp(&b.unit.name))
             .then_with(|| a.sizable.candidate.id.cmp(&b.sizable.candidate.id))
@@ -175,11 +192,8 @@ impl<'f> Choice<'f> {
         let candidate = &sizable.candidate;
         let replicas = sizable.replicas * self.units;
         let asked = amount(ask.demand, profile);
-        let capacity = self.each * f64::from(replicas);
+        let capacity = self.each * self.corrected * f64::from(replicas);
         let load = self.load(ask, self.units);
-        let needed_if_slow = sizable
-            .most(true, &ask.levels, ask.demand, profile)
-            .map(|each| (asked / (each * f64::from(sizable.replicas))).ceil().max(1.0) as u32 + ask.spare);
         let mut notes = candidate.notes.clone();
         if sizable.survival < 0.98 && profile.kept > profile.common {
             notes.push(format!(
@@ -187,7 +201,7 @@ impl<'f> Choice<'f> {
                 sizable.survival * 100.0
             ));
         }
-        if unit.machine.assumptions.iter().any(|said| said.contains("counts the devices only")) {
+        if unit.machine.assumptions.iter().any(|said| said.contains(DEVICES_ONLY)) {
             notes.push(
                 "the purchase counts the devices only: the rest of the machine has no known price".to_owned(),
             );
@@ -198,7 +212,7 @@ impl<'f> Choice<'f> {
             machine: unit.machine.to_string(),
             units: self.units,
             spare: ask.spare,
-            units_if_slow: needed_if_slow,
+            units_if_slow: self.units_if_slow(),
             devices: self.devices(),
             option: candidate.id.clone(),
             format: candidate.format.clone(),
@@ -273,7 +287,7 @@ impl<'f> Choice<'f> {
         if self.units < 2 {
             return Failure::Down;
         }
-        let left = self.each * f64::from(self.found.sizable.replicas * (self.units - 1));
+        let left = self.each * self.corrected * f64::from(self.found.sizable.replicas * (self.units - 1));
         if left >= asked {
             return Failure::Holds;
         }
@@ -282,6 +296,33 @@ impl<'f> Choice<'f> {
         }
         let load = self.load(ask, self.units - 1);
         Failure::Slower { ttft_s: load.ttft_s.likely, tpot_s: load.tpot_s.likely }
+    }
+
+    /// Share of the cache that holds the histories of users who pause.
+    fn held_share(&self, ask: &Ask) -> f64 {
+        let Found { profile, sizable, .. } = self.found;
+        let Some((per_second, rate)) = self.under(ask, self.units) else { return 0.0 };
+        if profile.kept <= profile.common {
+            return 0.0;
+        }
+        let pausing = per_second * profile.think * (1.0 - 1.0 / profile.turns);
+        let room = (sizable.sessions as f64 - rate.in_flight).max(0.0);
+        (pausing * sizable.survival).min(room) / sizable.sessions as f64
+    }
+
+    /// Share of the memory of the devices that caches take.
+    fn cache_memory(&self) -> f64 {
+        let Found { sizable, unit, profile, .. } = self.found;
+        let groups = unit.machine.groups();
+        let memory: f64 =
+            groups.map(|(nodes, group)| f64::from(nodes * group.count) * group.memory.value.get()).sum();
+        let candidate = &sizable.candidate;
+        let replicas = f64::from(sizable.replicas);
+        let length = (profile.input + profile.output) / profile.context.max(1) as f64;
+        let each = candidate.cache_bytes_per_session.get() * length;
+        let caches = each * sizable.sessions as f64 * replicas;
+        let all = memory.max(candidate.weights_bytes.get() * replicas + caches);
+        if all > 0.0 { caches / all } else { 0.0 }
     }
 
     fn cost(
@@ -303,9 +344,16 @@ impl<'f> Choice<'f> {
         };
         let served = rates(load.requests_per_s);
         let share = self.under(ask, self.units).map_or(0.0, |(_, rate)| sizable.likely.prompt_share(&rate));
-        let prices = split(per_hour, served, MachineTime::of_prefill(share));
+        let time = MachineTime {
+            prefill: share,
+            loading: 0.0,
+            held: self.held_share(ask),
+            cache_memory: self.cache_memory(),
+        };
+        let prices = split(per_hour, served, time);
         let mixed = Money::new(per_hour.get() / (served.total().get() * 3600.0) * 1e6);
-        let full = self.each * f64::from(sizable.replicas * self.units) / amount(ask.demand, profile);
+        let full = self.each * self.corrected * f64::from(sizable.replicas * self.units)
+            / amount(ask.demand, profile);
         let per_month = Money::new(self.per_month()?);
         let purchase = (*holding == Holding::Own).then(|| self.purchase(pricing)).flatten();
         let month = served.total().get() * 3600.0 * hour.hours_per_month;
@@ -326,7 +374,15 @@ impl<'f> Choice<'f> {
             per_million_mixed: mixed,
             per_million_mixed_full: mixed / full.max(1.0),
             power: crate::economics::power(&unit.machine).map(|power| power.value * units),
-            api: bill(&model.spec, &served.mix(), month, per_month, purchase, hour, units),
+            api: bill(
+                &model.spec,
+                &Mix::of_requests(profile.input, profile.output, profile.kept / profile.input),
+                month,
+                per_month,
+                purchase,
+                hour,
+                units,
+            ),
         })
     }
 }

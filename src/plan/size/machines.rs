@@ -10,6 +10,8 @@ use crate::plan::size::ask::Bounds;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 
+/// What a machine says of a purchase price that counts its devices only.
+pub(super) const DEVICES_ONLY: &str = "counts the devices only";
 /// Devices of a node.
 const COUNTS: [u32; 4] = [1, 2, 4, 8];
 
@@ -25,8 +27,22 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// Whether what it costs to buy is known: of devices that go into a board made for them the board
+    /// and the rest of the node are most of what is missing from the price of devices.
+    pub(super) fn is_sold(&self) -> bool {
+        let devices_only = self.machine.assumptions.iter().any(|said| said.contains(DEVICES_ONLY));
+        !devices_only || !self.machine.groups().any(|(_, group)| group.accelerator.has_fabric())
+    }
+
     /// So many nodes of a unit of one node as one unit.
     pub(super) fn times(&self, nodes: u32) -> Self {
+        if self.whole {
+            return Self {
+                name: format!("{nodes}x {}", self.name),
+                machine: self.machine.times(nodes),
+                ..*self
+            };
+        }
         let (count, device) = self.name.split_once('x').unwrap_or(("1", &self.name));
         let devices = count.parse::<u32>().unwrap_or(1) * nodes;
         Self {

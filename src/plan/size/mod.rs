@@ -32,9 +32,11 @@ use std::collections::BTreeSet;
 /// Nodes of a unit that are tried where one node does not hold the native weights.
 const NODES: [u32; 3] = [2, 4, 8];
 /// Deployments that are walked through.
-const WALKED: usize = 4;
+const WALKED: usize = 3;
 /// Deployments of each list that are told.
 const TOLD: usize = 40;
+/// Share of the cost above which a change is not told.
+const WORTH: f64 = 0.97;
 /// Ways to hold a machine that are compared unless the user says one.
 const USUAL: [Holding; 2] = [Holding::Own, Holding::OnDemand];
 
@@ -152,9 +154,12 @@ fn on_unit<'a>(
         if useful.peek().is_some() {
             let hours: Vec<_> = Holding::ALL
                 .iter()
+                .filter(|holding| **holding != Holding::Own || unit.is_sold())
                 .filter_map(|holding| Some((*holding, pricing.hour_held(&unit.machine, *holding).ok()?)))
                 .collect();
+            let words = unit.machine.to_string();
             all.extend(useful.map(|sizable| Found {
+                words: words.clone(),
                 model,
                 profile,
                 unit: unit.clone(),
@@ -176,8 +181,9 @@ fn chosen<'f>(found: &'f [Found<'f>], ask: &Ask) -> Vec<Choice<'f>> {
     choices.sort_by(Choice::compare);
     let mut seen = BTreeSet::new();
     choices.retain(|choice| {
-        let held = choice.hour.map(|(holding, _)| *holding);
-        seen.insert((choice.found.model.spec.id.as_str(), choice.found.unit.name.as_str(), held))
+        // The same devices under several names are one machine.
+        let found = choice.found;
+        seen.insert((found.model.spec.id.as_str(), found.words.as_str(), choice.held()))
     });
     choices
 }
@@ -187,7 +193,12 @@ fn walk(choice: &Choice<'_>, ask: &Ask, request: &SizeRequest, pricing: &Pricing
     let Some(walked) = simulate::walked(choice, ask, request) else {
         return choice.sized(request, ask, pricing);
     };
-    let moved = Choice { needed: walked.needed, units: walked.needed + ask.spare, ..*choice };
+    let moved = Choice {
+        needed: walked.needed,
+        units: walked.needed + ask.spare,
+        corrected: f64::from(choice.needed) / f64::from(walked.needed),
+        ..*choice
+    };
     let mut sized = moved.sized(request, ask, pricing);
     let (closed, simulated) = (choice.needed, walked.needed);
     if !walked.keeps {
@@ -204,10 +215,16 @@ fn walk(choice: &Choice<'_>, ask: &Ask, request: &SizeRequest, pricing: &Pricing
     sized
 }
 
+/// Cheapest first at the slow end of the interval, as choices are.
 fn sort(deployments: &mut [Sized]) {
-    let cost = |sized: &Sized| sized.cost.as_ref().map_or(f64::INFINITY, |cost| cost.per_month.get());
+    let cost = |sized: &Sized| {
+        let units = sized.units_if_slow.map_or(f64::INFINITY, f64::from) / f64::from(sized.units);
+        let per_month = sized.cost.as_ref().map_or(f64::INFINITY, |cost| cost.per_month.get());
+        (per_month * units, per_month)
+    };
     deployments.sort_by(|a, b| {
-        cost(a).total_cmp(&cost(b)).then(a.devices.cmp(&b.devices)).then_with(|| a.option.cmp(&b.option))
+        let ((sure_a, a_cost), (sure_b, b_cost)) = (cost(a), cost(b));
+        sure_a.total_cmp(&sure_b).then(a_cost.total_cmp(&b_cost)).then_with(|| a.option.cmp(&b.option))
     });
 }
 
@@ -272,7 +289,7 @@ fn changes(found: &[Found<'_>], ask: &Ask, best: &Choice<'_>) -> Vec<Change> {
         .filter_map(|(change, ask)| {
             let best = chosen(found, &ask).into_iter().find(|choice| choice.hour.is_some())?;
             let per_month = best.per_month()?;
-            Some(Change {
+            (per_month < WORTH * cost).then(|| Change {
                 change,
                 deployment: format!(
                     "{} × {}, {} with {}",
@@ -348,7 +365,8 @@ fn why_none(found: &[Found<'_>], choices: &[Choice<'_>], machines: &[Unit]) -> S
 
 fn notes(request: &SizeRequest) -> Vec<String> {
     let mut notes = vec![
-        "sized for the likely speed; `if slow` is for the slow end of the range, which one prediction in ten is below"
+        "units are for the likely speed; `if slow` is for the slow end of the range, below which one prediction in ten \
+         lies, and orders the list: what rests on little does not win"
             .to_owned(),
         "requests are spread evenly over replicas and each user stays with one, so that its history is found there"
             .to_owned(),

@@ -8,7 +8,7 @@ use crate::plan::rebuilt;
 use crate::plan::size::answer::Load;
 use crate::plan::size::ask::{Demand, SizeRequest};
 use crate::plan::size::capacity;
-use crate::plan::size::choose::{Ask, Choice};
+use crate::plan::size::choose::{Ask, Choice, amount};
 use crate::serving::levels::{Level, USUAL_SHARE};
 use crate::serving::simulation::{Cache, Cluster, Percentiles, Router, Simulated};
 use crate::serving::workload::{Coming, Extent, Run};
@@ -17,11 +17,13 @@ use crate::units::Seconds;
 /// Replicas walked through at most; more behave as these do.
 const MOST_REPLICAS: u32 = 16;
 /// Requests of a run at least and at most.
-const REQUESTS: (f64, f64) = (2000.0, 60_000.0);
+const REQUESTS: (f64, f64) = (2000.0, 30_000.0);
 /// Sessions of every user, of which the first is not counted.
 const SESSIONS: f64 = 3.0;
 /// Tokens of a block of the cache.
 const BLOCK: u32 = 16;
+/// Users whose own pauses matter more than chance.
+const FEW: f64 = 8.0;
 /// Seed of all runs: the same question has the same answer.
 const SEED: u64 = 20_261_124;
 /// Fewer and more units than the closed form asks for, over those.
@@ -97,22 +99,36 @@ fn simulated(
     let limit = Some(found.model.spec.context.get());
     let demand = ask.demand.times(share);
     let cycle = profile.think + sizable.likely.alone(profile);
-    let (run, warm_up) = match (demand, demand.rate(profile)) {
-        (Demand::Users(users), _) => {
-            let users = users.round().max(1.0);
-            let requests = (users * profile.turns * SESSIONS).clamp(REQUESTS.0, REQUESTS.1.max(users));
-            (Run::Users { users: users as u32, requests: requests as u64 }, profile.turns * cycle)
+    // Sessions of many turns fill the replicas for as long as one lasts.
+    let fill = profile.turns * cycle;
+    let run = match demand {
+        Demand::Users(users) if users < FEW => {
+            let requests = (users * profile.turns * SESSIONS).clamp(REQUESTS.0, REQUESTS.1);
+            Run::Users { users: users.round().max(1.0) as u32, requests: requests as u64 }
         }
-        (_, rate) => {
-            let rate = rate.unwrap_or(0.0);
-            // Sessions of many turns fill the replicas for as long as one lasts.
-            let fill = profile.turns * cycle;
+        demand => {
+            // Many users are as good as sessions that come by chance, at the rate at which they end.
+            let rate = demand.rate(profile).unwrap_or_else(|| {
+                let each = demand.times(1.0 / f64::from(replicas));
+                let met = sizable.under(each, profile).map(|(per_second, _)| per_second);
+                met.map_or(amount(demand, profile) / cycle, |met| met * f64::from(replicas))
+            });
             let requests = (rate * fill * SESSIONS).clamp(REQUESTS.0, REQUESTS.1);
-            let extent = Extent::Requests(requests as u64);
-            let warm_up = fill.min(requests / rate.max(1e-9) / 2.0);
-            (Run::Open { coming: Coming::Requests(rate), extent, hour: NOON }, warm_up)
+            Run::Open {
+                coming: Coming::Requests(rate),
+                extent: Extent::Requests(requests as u64),
+                hour: NOON,
+            }
         }
     };
+    let (Run::Users { requests, .. } | Run::Open { extent: Extent::Requests(requests), .. }) = run else {
+        unreachable!("runs are of a number of requests")
+    };
+    let lasts = match run {
+        Run::Open { coming: Coming::Requests(rate), .. } => requests as f64 / rate.max(1e-9),
+        Run::Open { .. } | Run::Users { .. } => fill * SESSIONS,
+    };
+    let warm_up = fill.min(lasts / 2.0);
     let traffic = request.source.traffic(run, limit, SEED);
     let tokens = sizable.sessions as f64 * (profile.input + profile.output);
     let cluster = Cluster {

@@ -1,13 +1,18 @@
 //! What is counted while a run goes on.
 
 /// The part of a run that statistics are of, seconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Window {
     pub from: f64,
     pub to: f64,
 }
 
 impl Window {
+    /// Whether a moment lies inside.
+    pub(super) fn holds(&self, at: f64) -> bool {
+        at >= self.from && at <= self.to
+    }
+
     /// Seconds of a span that lie inside.
     fn inside(&self, from: f64, to: f64) -> f64 {
         (to.min(self.to) - from.max(self.from)).max(0.0)
@@ -119,6 +124,11 @@ pub(super) struct Means {
 }
 
 impl Meter {
+    /// The time that is counted.
+    pub(super) const fn window(&self) -> Window {
+        self.window
+    }
+
     pub(super) fn new(window: Window) -> Self {
         Self {
             window,

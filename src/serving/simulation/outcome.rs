@@ -1,7 +1,7 @@
 //! What a simulated run comes to.
 
 use super::super::levels::{Level, Levels};
-use super::meter::Means;
+use super::meter::{Means, Window};
 use crate::units::Seconds;
 
 /// A request with its last token; seconds.
@@ -135,7 +135,7 @@ pub struct Counts {
 /// warm-up and until the last session starts, or to the end where users send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Simulated {
-    /// All requests sent after the warm-up.
+    /// All requests sent in it.
     pub all: Times,
     /// The same by class of the traffic.
     pub classes: Vec<Times>,
@@ -166,18 +166,18 @@ pub struct Simulated {
     /// Counts.
     pub counts: Counts,
     answered: Vec<Answered>,
-    warm_up: f64,
+    window: Window,
 }
 
 impl Simulated {
     pub(super) fn new(
         (answered, classes): (Vec<Answered>, usize),
-        (span, warm_up): (f64, f64),
+        (span, window): (f64, Window),
         means: Means,
         (found, prompts): (u64, u64),
         counts: Counts,
     ) -> Self {
-        let counted = answered.iter().filter(|request| request.sent >= warm_up);
+        let counted = answered.iter().filter(|request| window.holds(request.sent));
         let of_class = |class: usize| counted.clone().filter(move |one| usize::from(one.class) == class);
         let all = Times::of(&counted);
         let classes = match classes {
@@ -202,7 +202,7 @@ impl Simulated {
             span,
             counts,
             answered,
-            warm_up,
+            window,
         }
     }
 
@@ -212,7 +212,7 @@ impl Simulated {
     }
 
     fn share(&self, is_good: impl Fn(&Answered) -> bool) -> f64 {
-        let counted = self.answered.iter().filter(|request| request.sent >= self.warm_up);
+        let counted = self.answered.iter().filter(|request| self.window.holds(request.sent));
         counted.filter(|request| is_good(request)).count() as f64 / self.all.requests.max(1) as f64
     }
 

@@ -322,9 +322,9 @@ impl<'a, T: StepsAtDepth> World<'a, T> {
         self.counts.iterations = meter.iterations;
         self.counts.preemptions = meter.preemptions;
         let found = (meter.found_tokens, meter.prompt_tokens);
-        let warm_up = self.setting.cluster.warm_up;
+        let window = self.meter.window();
         let means = self.meter.means(last, self.replicas.len(), self.prefill_workers);
         let classes = self.requests.classes.len();
-        Simulated::new((self.answered, classes), (last, warm_up), means, found, self.counts)
+        Simulated::new((self.answered, classes), (last, window), means, found, self.counts)
     }
 }
