@@ -59,9 +59,9 @@ pub struct SizeArgs {
     /// The most power at the wall, kW
     #[arg(long, value_name = "KW", value_parser = positive)]
     pub power_limit: Option<f64>,
-    /// The least share of the model's quality a format keeps, such as 0.98
-    #[arg(long, value_name = "SHARE", value_parser = positive)]
-    pub quality: Option<f64>,
+    /// The least share of the model's quality a format keeps; 0 takes any
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = quality)]
+    pub quality: f64,
     /// Consider only these weight formats [default: the two best of each engine that fit]
     #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
     pub format: Vec<String>,
@@ -141,7 +141,7 @@ fn request(args: &SizeArgs, catalogue: &Catalogue) -> Result<SizeRequest, CliErr
             hardware: args.hardware.iter().map(|part| part.to_lowercase()).collect(),
             budget: args.budget,
             power_kw: args.power_limit,
-            quality: args.quality,
+            quality: (args.quality > 0.0).then_some(args.quality),
             spare: args.spare,
         },
         stated: args.terms.stated()?,
@@ -156,6 +156,18 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(n) if n > 0.0 && n <= 1e18 => Ok(n),
         Ok(_) => Err("a number above zero is expected".to_owned()),
         Err(error) => text.parse::<f64>().ok().filter(|n| *n > 0.0 && *n <= 1e18).ok_or(error.to_string()),
+    }
+}
+
+/// Reads a share that may be none or all.
+fn quality(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|n| n / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(_) | Err(_) => Err("a share lies between 0 and 1, such as 0.98".to_owned()),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::plan::size::{Budget, Demand, Failure, Load, Sized, Sizing};
 use crate::report::columns::duration;
 use crate::report::table::{cell, lines, thin, wrap};
 use crate::serving::levels::Level;
-use crate::units::{Money, significant, tokens};
+use crate::units::{Money, grouped as dollars, significant, tokens};
 use std::io::{self, Write};
 
 /// Deployments shown unless all are asked for.
@@ -31,23 +31,6 @@ fn seen(sized: &Sized) -> &Load {
 /// A figure of the cost, or a dash.
 fn money(amount: Option<Money>) -> String {
     amount.map_or_else(|| "–".to_owned(), |amount| dollars(amount.get()))
-}
-
-/// An amount of money without false digits.
-fn dollars(amount: f64) -> String {
-    if amount >= 10_000.0 {
-        let digits = format!("{amount:.0}");
-        let mut grouped = String::new();
-        for (at, digit) in digits.chars().enumerate() {
-            if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                grouped.push(',');
-            }
-            grouped.push(digit);
-        }
-        grouped
-    } else {
-        significant(amount)
-    }
 }
 
 fn plain(amount: Option<Money>) -> String {
@@ -198,6 +181,7 @@ fn table(deployments: &[Sized], shown: usize, width: usize) -> String {
 fn asked(sizing: &Sizing) -> String {
     let q = &sizing.question;
     let demand = match q.demand {
+        Demand::Users(users) if (users - 1.0).abs() < 1e-9 => "1 user at work".to_owned(),
         Demand::Users(users) => format!("{} users at work", significant_count(users)),
         Demand::RequestsPerSecond(rate) => format!("{} requests per second", significant(rate)),
         Demand::TokensPerDay(n) => format!("{}tokens per day", crate::units::count(n) + " "),
@@ -266,7 +250,16 @@ fn verdict(sizing: &Sizing) -> String {
     }
     let why = sizing.why_none.as_deref().unwrap_or("nothing serves it");
     let mut text = format!("Nothing within the bounds: {why}.");
-    if let Some(affordable) = &sizing.affordable {
+    if let Some(fast) = sizing.affordable.as_ref().filter(|found| !found.keeps_levels) {
+        let load = seen(&fast.deployment);
+        text += &format!(
+            " What the budget buys keeps the levels not even for one user; the fastest of it for one is {}: TTFT {}, TPOT {}.",
+            in_words(&fast.deployment),
+            duration(load.ttft_s.likely.get()),
+            duration(load.tpot_s.likely.get()),
+        );
+    }
+    if let Some(affordable) = sizing.affordable.as_ref().filter(|found| found.keeps_levels) {
         text += &format!(
             " The budget buys {}, which serves {} % of it within the levels.",
             in_words(&affordable.deployment),
@@ -274,7 +267,7 @@ fn verdict(sizing: &Sizing) -> String {
         );
     }
     if let Some(nearest) = sizing.beyond.first() {
-        text += &format!(" It would take {} ({}).", in_words(&nearest.deployment), nearest.breaks);
+        text += &format!(" To serve all of it takes {} ({}).", in_words(&nearest.deployment), nearest.breaks);
     }
     text
 }

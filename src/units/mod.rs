@@ -15,5 +15,5 @@ mod print;
 mod quantity;
 
 pub use parse::{UnitError, parse_bytes, parse_count, parse_rate, parse_seconds, parse_tokens};
-pub use print::{count, gib, significant, tokens};
+pub use print::{count, gib, grouped, significant, tokens};
 pub use quantity::{Bandwidth, Bytes, Flop, FlopRate, Money, Seconds, TokenRate, Tokens, Watts};

@@ -26,6 +26,22 @@ pub fn significant(x: f64) -> String {
     format!("{x:.decimals$}")
 }
 
+/// An amount with its thousands apart where it has five digits, else three significant digits: `1,610,000`.
+pub fn grouped(amount: f64) -> String {
+    if amount.is_nan() || amount < 10_000.0 || amount.is_infinite() {
+        return significant(amount);
+    }
+    let digits = format!("{amount:.0}");
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// A count with a suffix of the thousands: `671 B`, `1.60 T`, `4.02 B`, `512`.
 pub fn count(n: f64) -> String {
     let (scaled, suffix) = match n.abs() {

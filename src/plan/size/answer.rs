@@ -229,6 +229,8 @@ pub struct Affordable {
     pub deployment: Sized,
     /// Share of the demand it serves within the levels.
     pub serves: f64,
+    /// Whether it keeps the levels; otherwise it is the fastest for one user, and serves none within them.
+    pub keeps_levels: bool,
 }
 
 /// A change of the question and the cost it leads to.

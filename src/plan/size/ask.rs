@@ -2,6 +2,7 @@
 
 use crate::catalogue::model::ModelSpec;
 use crate::economics::Stated;
+use crate::plan::answer::Candidate;
 use crate::plan::request::Limits;
 use crate::serving::levels::Levels;
 use crate::serving::profile::Profile;
@@ -73,6 +74,21 @@ pub struct Bounds {
     /// Units beside those that are needed.
     pub spare: u32,
 }
+
+impl Bounds {
+    /// Whether the format of an option keeps enough of the quality, as far as that is known.
+    pub(super) fn admits_quality(&self, option: &Candidate) -> bool {
+        match (self.quality, &option.quality) {
+            (Some(least), Some(quality)) => quality.value >= least,
+            // Nothing is published about formats of so few bits but for those that are.
+            (Some(_), None) => option.bits_per_weight >= FEW_BITS,
+            (None, _) => true,
+        }
+    }
+}
+
+/// Bits per weight below which a format without a published loss is not trusted.
+const FEW_BITS: f64 = 3.5;
 
 /// One question of sizing.
 #[derive(Clone, Debug)]

@@ -35,6 +35,8 @@ pub(super) struct Found<'a> {
 pub(super) struct Choice<'f> {
     pub found: &'f Found<'f>,
     pub hour: Option<&'f (Holding, Hour)>,
+    /// How much is asked for, as it counts.
+    pub asked: f64,
     /// What one replica serves at most, and at the slow end of its interval.
     pub each: f64,
     pub slow: Option<f64>,
@@ -74,13 +76,14 @@ impl<'f> Choice<'f> {
             if ask.as_sized { (sizable.serves, sizable.serves_slow) } else { (most(false), most(true)) };
         let Some(each) = each else { return Vec::new() };
         let unit = each * f64::from(sizable.replicas);
-        let needed = (amount(ask.demand, found.profile) / unit).ceil().max(1.0);
+        let asked = amount(ask.demand, found.profile);
+        let needed = (asked / unit).ceil().max(1.0);
         if needed > MOST_UNITS {
             return Vec::new();
         }
         let needed = needed as u32;
         let choice =
-            |hour| Self { found, hour, each, slow, needed, units: needed + ask.spare, corrected: 1.0 };
+            |hour| Self { found, hour, asked, each, slow, needed, units: needed + ask.spare, corrected: 1.0 };
         let priced: Vec<Self> = found
             .hours
             .iter()
@@ -108,7 +111,8 @@ impl<'f> Choice<'f> {
 
     /// Units at the slow end of the interval, spare ones included.
     pub(super) fn units_if_slow(&self) -> Option<u32> {
-        let units = (f64::from(self.needed) * self.each / self.slow?).ceil();
+        let unit = self.slow? * self.corrected * f64::from(self.found.sizable.replicas);
+        let units = (self.asked / unit).ceil().max(f64::from(self.needed));
         (units <= MOST_UNITS).then_some(units as u32 + self.units - self.needed)
     }
 
@@ -133,11 +137,6 @@ impl<'f> Choice<'f> {
     /// The bound of the question that it breaks, in words.
     pub(super) fn breaks(&self, request: &SizeRequest, pricing: &Pricing<'_>) -> Option<String> {
         let bounds = &request.bounds;
-        if let (Some(least), Some(quality)) = (bounds.quality, &self.found.sizable.candidate.quality)
-            && quality.value < least
-        {
-            return Some(format!("keeps {:.1} % of the quality", quality.value * 100.0));
-        }
         if let (Some(most), Some(watts)) =
             (bounds.power_kw, crate::economics::power(&self.found.unit.machine))
         {
@@ -164,7 +163,7 @@ impl<'f> Choice<'f> {
                 (spent, what)
             }
         };
-        Some(format!("${spent:.0} {what}"))
+        Some(format!("${} {what}", crate::units::grouped(spent)))
     }
 
     /// The purchase, or the rent over the horizon.
@@ -270,7 +269,7 @@ impl<'f> Choice<'f> {
         let replica = &sizable.likely;
         Load {
             requests_per_s: per_second * replicas,
-            in_flight: rate.in_flight * replicas,
+            in_flight: per_second * replicas * sizable.likely.residence(&rate),
             ttft_s: with(
                 replica.ttft_within(&rate, share(ask.levels.ttft), profile),
                 first.low / first.likely,

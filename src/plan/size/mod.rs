@@ -90,8 +90,12 @@ pub fn size(request: &SizeRequest, catalogue: &Catalogue) -> Result<Sizing, Plan
         .take(TOLD)
         .map(|(choice, breaks)| Beyond { deployment: tell(choice), breaks })
         .collect();
-    let affordable = if good.is_empty() { affordable(&found, &ask, request, &pricing) } else { None };
-    let changes = good.first().map_or_else(Vec::new, |best| changes(&found, &ask, best));
+    let affordable = if good.is_empty() {
+        affordable(&found, &ask, request, &pricing).or_else(|| fastest(&found, &ask, request, &pricing))
+    } else {
+        None
+    };
+    let changes = deployments.first().map_or_else(Vec::new, |best| changes(&found, &ask, best, &deployments));
     let growth = good.first().map_or_else(Vec::new, |best| {
         growth(best, deployments.first().map_or(best.needed, |d| d.units - d.spare), &ask, &request.months)
     });
@@ -149,7 +153,12 @@ fn on_unit<'a>(
         let unit = if times == 1 { unit.clone() } else { unit.times(times) };
         let (options, looked) = capacity::options(model, &unit.machine, request, profile, &limits)?;
         considered += looked;
-        let useful = options.into_iter().filter(|sizable| sizable.serves.is_some());
+        // What keeps the levels for nobody still says what a budget buys.
+        let told = request.bounds.budget.is_some();
+        let useful = options
+            .into_iter()
+            .filter(|sizable| told || sizable.serves.is_some())
+            .filter(|sizable| request.bounds.admits_quality(&sizable.candidate));
         let mut useful = useful.peekable();
         if useful.peek().is_some() {
             let hours: Vec<_> = Holding::ALL
@@ -257,12 +266,49 @@ fn affordable(
         demand => demand.rate(choice.found.profile)?,
     };
     let served = Ask { demand: request.demand.times((serves / asked).min(1.0)), spare: 0, ..ask.clone() };
-    Some(Affordable { serves: serves / asked, deployment: choice.sized(request, &served, pricing) })
+    Some(Affordable {
+        serves: serves / asked,
+        keeps_levels: true,
+        deployment: choice.sized(request, &served, pricing),
+    })
+}
+
+/// The machine within the budget that is fastest for one user, where none keeps the levels even for one.
+fn fastest(
+    found: &[Found<'_>],
+    ask: &Ask,
+    request: &SizeRequest,
+    pricing: &Pricing<'_>,
+) -> Option<Affordable> {
+    request.bounds.budget?;
+    let alone = Ask {
+        demand: Demand::Users(1.0),
+        levels: Levels::default(),
+        spare: 0,
+        as_sized: false,
+        ..ask.clone()
+    };
+    let speed = |choice: &Choice<'_>| choice.found.sizable.candidate.decode_tokens_per_s.low.get();
+    let choice = chosen(found, &alone)
+        .into_iter()
+        .filter(|choice| choice.hour.is_some() && choice.breaks(request, pricing).is_none())
+        .max_by(|a, b| speed(a).total_cmp(&speed(b)).then_with(|| b.compare(a)))?;
+    Some(Affordable { serves: 0.0, keeps_levels: false, deployment: choice.sized(request, &alone, pricing) })
 }
 
 /// Changes of the question and the cost they leave, the smallest change first.
-fn changes(found: &[Found<'_>], ask: &Ask, best: &Choice<'_>) -> Vec<Change> {
-    let Some(cost) = best.per_month() else { return Vec::new() };
+fn changes(found: &[Found<'_>], ask: &Ask, best: &Sized, simulated: &[Sized]) -> Vec<Change> {
+    let Some(cost) = best.cost.as_ref().map(|cost| cost.per_month.get()) else { return Vec::new() };
+    // What the simulation added or saved on an option holds for a change of the question too.
+    let corrected = |choice: &Choice<'_>| {
+        let (option, unit) = (&choice.found.sizable.candidate.id, &choice.found.unit.name);
+        let known = simulated.iter().find(|sized| sized.option == *option && sized.unit == *unit);
+        let factor = known.map_or(1.0, |sized| {
+            sized.capacity / (choice.found.sizable.serves.unwrap_or(choice.each) * f64::from(sized.replicas))
+        });
+        let needed = (f64::from(choice.needed) / factor).ceil().max(1.0) as u32;
+        needed + ask.spare
+    };
     let relaxed = |level: Option<Level>| level.map(|level| Level { most_s: level.most_s * 2.0, ..level });
     let held = |holding| Ask { holdings: vec![holding], ..ask.clone() };
     let levels = |levels: Levels| Ask { levels, as_sized: false, ..ask.clone() };
@@ -288,12 +334,13 @@ fn changes(found: &[Found<'_>], ask: &Ask, best: &Choice<'_>) -> Vec<Change> {
         .into_par_iter()
         .filter_map(|(change, ask)| {
             let best = chosen(found, &ask).into_iter().find(|choice| choice.hour.is_some())?;
-            let per_month = best.per_month()?;
+            let units = corrected(&best).min(best.units);
+            let per_month = Choice { units, ..best }.per_month()?;
             (per_month < WORTH * cost).then(|| Change {
                 change,
                 deployment: format!(
                     "{} × {}, {} with {}",
-                    best.units,
+                    units,
                     best.found.unit.name,
                     best.found.sizable.candidate.format,
                     best.found.sizable.candidate.engine
@@ -371,6 +418,12 @@ fn notes(request: &SizeRequest) -> Vec<String> {
         "requests are spread evenly over replicas and each user stays with one, so that its history is found there"
             .to_owned(),
     ];
+    if let Some(least) = request.bounds.quality {
+        notes.push(format!(
+            "formats known to keep less than {:.0} % of the quality are left out",
+            least * 100.0
+        ));
+    }
     if matches!(request.demand, Demand::TokensPerDay(_)) {
         notes.push(
             "tokens per day are prompts, cached ones too, and answers, evenly over 24 hours: peaks need more"
