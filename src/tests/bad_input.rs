@@ -112,6 +112,17 @@ const CASES: &[(&str, &[&str])] = &[
         "frontier-engine-of-other-hardware",
         &["frontier", "llama-3.1-8b", "--hw", "rtx-4090", "--engine", "mlx"],
     ),
+    // Sizings.
+    ("size-without-demand", &["size", "--model", "glm-5.1"]),
+    ("size-for-nobody", &["size", "--model", "glm-5.1", "--users", "0"]),
+    ("size-two-demands", &["size", "--model", "glm-5.1", "--users", "5", "--tokens-per-day", "2G"]),
+    (
+        "size-levels-contradict",
+        &["size", "--model", "glm-5.1", "--users", "5", "--ttft", "5s", "--e2e", "1s"],
+    ),
+    ("size-budget-nonsense", &["size", "--model", "glm-5.1", "--users", "5", "--budget", "5k/day"]),
+    ("size-growth-nonsense", &["size", "--model", "glm-5.1", "--users", "5", "--growth", "fast"]),
+    ("size-own-and-rent", &["size", "--model", "glm-5.1", "--users", "5", "--own", "--rent"]),
     // Workloads and traces.
     ("workload-misspelt", &["--model", "glm-5.1", "--hw", "8xb200", "--workload", "coding-agnt"]),
     ("workload-unlike-any", &["--model", "glm-5.1", "--hw", "8xb200", "--workload", "zzz"]),

@@ -16,6 +16,27 @@ const QUESTIONS: &[(&str, &[&str])] = &[
     ("8xh200-node", &["--model", "glm-5.1", "--hw", "8xh200-node.toml", "--csv"]),
     ("2x8-b200-infiniband", &["--model", "kimi-k2.6", "--hw", "2x8-b200-infiniband.toml"]),
     ("gb300-nvl72", &["--model", "deepseek-v4-pro", "--hw", "gb300-nvl72.toml", "--users", "256"]),
+    (
+        "size-kimi-k2.6",
+        &[
+            "size",
+            "--model",
+            "kimi-k2.6",
+            "--users",
+            "500",
+            "--workload",
+            "coding-agent",
+            "--ttft",
+            "3s",
+            "--tpot",
+            "40ms",
+            "--hardware",
+            "h200,b200",
+            "--spare",
+            "--growth",
+            "10%:12",
+        ],
+    ),
 ];
 
 #[test]

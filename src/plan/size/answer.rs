@@ -102,7 +102,10 @@ pub struct Sized {
     pub replicas: u32,
     /// What all units serve at most within the levels, as the demand counts.
     pub capacity: f64,
-    /// Share of that which is used.
+    /// What simulation made of the capacity over what the closed form estimates; one where it was not
+    /// walked through.
+    pub capacity_simulated_over_estimated: f64,
+    /// Share of the capacity that is used.
     pub utilisation: f64,
     /// Share of the users whose history is found in the cache.
     pub histories_kept: f64,

@@ -30,6 +30,19 @@ pub(super) struct Found<'a> {
     pub hours: Vec<(Holding, Hour)>,
 }
 
+impl Found<'_> {
+    /// Whether the native weights leave half of the memory to caches: more nodes in a unit would not
+    /// serve more of each.
+    pub(super) fn holds_with_room(&self) -> bool {
+        let candidate = &self.sizable.candidate;
+        let groups = self.unit.machine.groups();
+        let memory: f64 =
+            groups.map(|(nodes, group)| f64::from(nodes * group.count) * group.memory.value.get()).sum();
+        let each = candidate.weights_bytes.get() * f64::from(self.sizable.replicas);
+        candidate.format == "native" && each <= memory / 2.0
+    }
+}
+
 /// An option with the units that serve a demand and the way they are held.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice<'f> {
@@ -219,6 +232,7 @@ impl<'f> Choice<'f> {
             layout: candidate.layout.clone(),
             replicas,
             capacity,
+            capacity_simulated_over_estimated: self.corrected,
             utilisation: asked / capacity,
             histories_kept: sizable.survival,
             one_fails: self.without_one(ask, asked),

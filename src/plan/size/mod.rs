@@ -27,6 +27,7 @@ use crate::serving::profile::Profile;
 use choose::{Ask, Choice, Found};
 use machines::{Unit, units};
 use rayon::prelude::*;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// Nodes of a unit that are tried where one node does not hold the native weights.
@@ -80,7 +81,17 @@ pub fn size(request: &SizeRequest, catalogue: &Catalogue) -> Result<Sizing, Plan
     let (best, rest) = good.split_at(WALKED.min(good.len()));
     let mut deployments: Vec<Sized> =
         best.par_iter().map(|choice| walk(choice, &ask, request, &pricing)).collect();
-    deployments.extend(rest.iter().take(TOLD).map(tell));
+    let mut rest: Vec<&Choice<'_>> = rest.iter().take(TOLD).collect();
+    let mut told: Vec<Sized> = rest.iter().map(|choice| tell(choice)).collect();
+    // The first must have been walked through, whatever the simulation makes of the others.
+    for _ in 0..WALKED {
+        sort(&mut deployments);
+        let beats = |sized: &Sized| deployments.first().is_none_or(|first| order(sized, first).is_lt());
+        let Some(at) = told.iter().position(beats) else { break };
+        told.remove(at);
+        deployments.push(walk(rest.remove(at), &ask, request, &pricing));
+    }
+    deployments.extend(told);
     sort(&mut deployments);
     let beyond: Vec<Beyond> = choices
         .iter()
@@ -176,7 +187,7 @@ fn on_unit<'a>(
                 hours: hours.clone(),
             }));
         }
-        if all.iter().any(|found| found.sizable.candidate.format == "native") {
+        if all.iter().any(|found| found.holds_with_room()) {
             break;
         }
     }
@@ -226,15 +237,17 @@ fn walk(choice: &Choice<'_>, ask: &Ask, request: &SizeRequest, pricing: &Pricing
 
 /// Cheapest first at the slow end of the interval, as choices are.
 fn sort(deployments: &mut [Sized]) {
+    deployments.sort_by(order);
+}
+
+fn order(a: &Sized, b: &Sized) -> Ordering {
     let cost = |sized: &Sized| {
         let units = sized.units_if_slow.map_or(f64::INFINITY, f64::from) / f64::from(sized.units);
         let per_month = sized.cost.as_ref().map_or(f64::INFINITY, |cost| cost.per_month.get());
         (per_month * units, per_month)
     };
-    deployments.sort_by(|a, b| {
-        let ((sure_a, a_cost), (sure_b, b_cost)) = (cost(a), cost(b));
-        sure_a.total_cmp(&sure_b).then(a_cost.total_cmp(&b_cost)).then_with(|| a.option.cmp(&b.option))
-    });
+    let ((sure_a, a_cost), (sure_b, b_cost)) = (cost(a), cost(b));
+    sure_a.total_cmp(&sure_b).then(a_cost.total_cmp(&b_cost)).then_with(|| a.option.cmp(&b.option))
 }
 
 /// The most of the demand that the budget buys: whole units within it.
@@ -302,22 +315,27 @@ fn changes(found: &[Found<'_>], ask: &Ask, best: &Sized, simulated: &[Sized]) ->
     // What the simulation added or saved on an option holds for a change of the question too.
     let corrected = |choice: &Choice<'_>| {
         let (option, unit) = (&choice.found.sizable.candidate.id, &choice.found.unit.name);
-        let known = simulated.iter().find(|sized| sized.option == *option && sized.unit == *unit);
-        let factor = known.map_or(1.0, |sized| {
-            sized.capacity / (choice.found.sizable.serves.unwrap_or(choice.each) * f64::from(sized.replicas))
-        });
+        let of_unit = |sized: &&Sized| sized.unit == *unit && sized.simulated.is_some();
+        let same = simulated.iter().find(|sized| of_unit(sized) && sized.option == *option);
+        let known = same.or_else(|| simulated.iter().find(of_unit));
+        let factor = known.map_or(1.0, |sized| sized.capacity_simulated_over_estimated);
         let needed = (f64::from(choice.needed) / factor).ceil().max(1.0) as u32;
         needed + ask.spare
     };
     let relaxed = |level: Option<Level>| level.map(|level| Level { most_s: level.most_s * 2.0, ..level });
     let held = |holding| Ask { holdings: vec![holding], ..ask.clone() };
     let levels = |levels: Levels| Ask { levels, as_sized: false, ..ask.clone() };
-    let mut tried = vec![
-        ("renting with a commitment of three years".to_owned(), held(Holding::ReservedThreeYears)),
-        ("renting with a commitment of one year".to_owned(), held(Holding::Reserved)),
-        ("renting spot machines, which can be taken away".to_owned(), held(Holding::Spot)),
-        ("buying".to_owned(), held(Holding::Own)),
-    ];
+    let now = best.cost.as_ref().map(|cost| cost.holding);
+    let mut tried: Vec<(String, Ask)> = [
+        ("renting with a commitment of three years", Holding::ReservedThreeYears),
+        ("renting with a commitment of one year", Holding::Reserved),
+        ("renting spot machines, which can be taken away", Holding::Spot),
+        ("buying", Holding::Own),
+    ]
+    .into_iter()
+    .filter(|(_, holding)| Some(*holding) != now)
+    .map(|(change, holding)| (change.to_owned(), held(holding)))
+    .collect();
     if ask.spare > 0 {
         tried.push(("no spare".to_owned(), Ask { spare: 0, ..ask.clone() }));
     }
@@ -334,7 +352,7 @@ fn changes(found: &[Found<'_>], ask: &Ask, best: &Sized, simulated: &[Sized]) ->
         .into_par_iter()
         .filter_map(|(change, ask)| {
             let best = chosen(found, &ask).into_iter().find(|choice| choice.hour.is_some())?;
-            let units = corrected(&best).min(best.units);
+            let units = corrected(&best);
             let per_month = Choice { units, ..best }.per_month()?;
             (per_month < WORTH * cost).then(|| Change {
                 change,

@@ -8,22 +8,20 @@ use crate::plan::rebuilt;
 use crate::plan::size::answer::Load;
 use crate::plan::size::ask::{Demand, SizeRequest};
 use crate::plan::size::capacity;
-use crate::plan::size::choose::{Ask, Choice, amount};
+use crate::plan::size::choose::{Ask, Choice};
 use crate::serving::levels::{Level, USUAL_SHARE};
 use crate::serving::simulation::{Cache, Cluster, Percentiles, Router, Simulated};
-use crate::serving::workload::{Coming, Extent, Run};
+use crate::serving::workload::Run;
 use crate::units::Seconds;
 
 /// Replicas walked through at most; more behave as these do.
 const MOST_REPLICAS: u32 = 16;
 /// Requests of a run at least and at most.
-const REQUESTS: (f64, f64) = (2000.0, 30_000.0);
+const REQUESTS: (f64, f64) = (2000.0, 40_000.0);
 /// Sessions of every user, of which the first is not counted.
 const SESSIONS: f64 = 3.0;
 /// Tokens of a block of the cache.
 const BLOCK: u32 = 16;
-/// Users whose own pauses matter more than chance.
-const FEW: f64 = 8.0;
 /// Seed of all runs: the same question has the same answer.
 const SEED: u64 = 20_261_124;
 /// Fewer and more units than the closed form asks for, over those.
@@ -99,36 +97,23 @@ fn simulated(
     let limit = Some(found.model.spec.context.get());
     let demand = ask.demand.times(share);
     let cycle = profile.think + sizable.likely.alone(profile);
-    // Sessions of many turns fill the replicas for as long as one lasts.
     let fill = profile.turns * cycle;
-    let run = match demand {
-        Demand::Users(users) if users < FEW => {
-            let requests = (users * profile.turns * SESSIONS).clamp(REQUESTS.0, REQUESTS.1);
-            Run::Users { users: users.round().max(1.0) as u32, requests: requests as u64 }
-        }
+    let users = match demand {
+        Demand::Users(users) => users,
+        // As many users as send so many requests: they are at work from the start, while sessions that come
+        // at a rate fill the replicas slowly.
         demand => {
-            // Many users are as good as sessions that come by chance, at the rate at which they end.
-            let rate = demand.rate(profile).unwrap_or_else(|| {
-                let each = demand.times(1.0 / f64::from(replicas));
-                let met = sizable.under(each, profile).map(|(per_second, _)| per_second);
-                met.map_or(amount(demand, profile) / cycle, |met| met * f64::from(replicas))
-            });
-            let requests = (rate * fill * SESSIONS).clamp(REQUESTS.0, REQUESTS.1);
-            Run::Open {
-                coming: Coming::Requests(rate),
-                extent: Extent::Requests(requests as u64),
-                hour: NOON,
-            }
+            let rate = demand.rate(profile).unwrap_or(0.0);
+            let each = demand.times(1.0 / f64::from(replicas));
+            let met = sizable.under(each, profile);
+            rate * met.map_or(cycle, |(_, rate)| profile.think + sizable.likely.residence(&rate))
         }
     };
-    let (Run::Users { requests, .. } | Run::Open { extent: Extent::Requests(requests), .. }) = run else {
-        unreachable!("runs are of a number of requests")
-    };
-    let lasts = match run {
-        Run::Open { coming: Coming::Requests(rate), .. } => requests as f64 / rate.max(1e-9),
-        Run::Open { .. } | Run::Users { .. } => fill * SESSIONS,
-    };
-    let warm_up = fill.min(lasts / 2.0);
+    let users = users.round().max(1.0);
+    let requests = (users * profile.turns * SESSIONS).clamp(REQUESTS.0, REQUESTS.1.max(2.0 * users));
+    let run = Run::Users { users: users as u32, requests: requests as u64 };
+    // Ages of sessions are mixed once each user has had one, or half of the run where that is shorter.
+    let warm_up = fill.min(requests / users * cycle / 2.0);
     let traffic = request.source.traffic(run, limit, SEED);
     let tokens = sizable.sessions as f64 * (profile.input + profile.output);
     let cluster = Cluster {
@@ -141,9 +126,6 @@ fn simulated(
     };
     estimator.simulate(&cluster, &traffic, None)
 }
-
-/// Hour of the day a run begins at.
-const NOON: f64 = 12.0;
 
 /// What users see in a run, with the interval of the closed form around it.
 fn load(choice: &Choice<'_>, ask: &Ask, outcome: &Simulated, units: u32) -> Load {

@@ -124,6 +124,13 @@ pub(super) struct Means {
 }
 
 impl Meter {
+    /// Counts no further than now, unless that was said before or is within the warm-up.
+    pub(super) fn ends(&mut self, now: f64) {
+        if self.window.to.is_infinite() && now > self.window.from {
+            self.window.to = now;
+        }
+    }
+
     /// The time that is counted.
     pub(super) const fn window(&self) -> Window {
         self.window

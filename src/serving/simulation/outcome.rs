@@ -132,7 +132,7 @@ pub struct Counts {
 
 /// What a simulated run comes to; shares and means are of one replica, with separate pools those of prompts
 /// of a worker that does them and those of decoding of one that does that. They are of the time after the
-/// warm-up and until the last session starts, or to the end where users send.
+/// warm-up and until the last session starts, or a user finds no further one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Simulated {
     /// All requests sent in it.
@@ -204,6 +204,11 @@ impl Simulated {
             answered,
             window,
         }
+    }
+
+    /// The time that is counted, seconds from the start of the run.
+    pub fn counted(&self) -> (f64, f64) {
+        (self.window.from, self.window.to.min(self.span))
     }
 
     /// All requests in the order of their answers.

@@ -74,6 +74,9 @@ pub(super) struct Requests {
     pub sessions: Vec<(f64, u32)>,
     pub classes: Vec<Class>,
     pub users: Option<u32>,
+    /// Whether the time counts in which users find no further session, as in public sweeps: where
+    /// sessions are long, it shows a load that fades.
+    pub counts_end: bool,
 }
 
 impl Requests {
@@ -102,7 +105,7 @@ impl Requests {
         if traffic.users.is_none() {
             sessions.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        Self { all, sessions, classes: traffic.classes.clone(), users: traffic.users }
+        Self { all, sessions, classes: traffic.classes.clone(), users: traffic.users, counts_end: false }
     }
 
     /// The requests of a load, each a session: of its users, or at given moments.
@@ -122,6 +125,7 @@ impl Requests {
             sessions: (0..count).map(|at| (start(at), at as u32)).collect(),
             classes: Vec::new(),
             users: moments.is_none().then(|| load.users.clamp(1, count as u64) as u32),
+            counts_end: true,
         }
     }
 }

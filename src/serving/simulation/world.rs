@@ -141,6 +141,8 @@ impl<'a, T: StepsAtDepth> World<'a, T> {
         if let Some((_, first)) = self.requests.sessions.get(self.begun) {
             self.begun += 1;
             self.send(*first);
+        } else if !self.requests.counts_end {
+            self.meter.ends(self.now);
         }
     }
 

@@ -102,11 +102,7 @@ proptest! {
             prop_assert_eq!(counts.answered as usize, turns);
         }
         // Every request is in flight from the router to its last token.
-        let to = match traffic.users {
-            Some(_) => f64::INFINITY,
-            None => traffic.sessions.iter().map(|s| s.start + s.turns[0].after).fold(0.0, f64::max),
-        };
-        let to = if to > 0.0 { to.min(found.span) } else { found.span };
+        let (_, to) = found.counted();
         let inside = |one: &Answered| {
             ((one.sent + one.end_to_end).min(to) - (one.sent + policy.api)).max(0.0)
         };
