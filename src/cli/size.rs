@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 /// What to size for.
 #[derive(Clone, Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(group = clap::ArgGroup::new("demand").required(true))]
 pub struct SizeArgs {
     /// Serve one of these models: catalogue names, hub ids, config.json files or spec files

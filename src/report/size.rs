@@ -122,7 +122,7 @@ pub fn render(sizing: &Sizing, all: bool, width: usize, out: &mut dyn Write) -> 
     writeln!(out, "{}", wrap(&verdict(sizing), width, "  "))?;
     if let Some(best) = sizing.deployments.first() {
         for sentence in
-            [money_in_words(best), api_in_words(best), failure(best), power(best)].into_iter().flatten()
+            [money_in_words(best), api_in_words(best), Some(failure(best)), power(best)].into_iter().flatten()
         {
             writeln!(out, "{}", wrap(&sentence, width, "  "))?;
         }
@@ -236,7 +236,7 @@ fn verdict(sizing: &Sizing) -> String {
             .goodput
             .map_or_else(String::new, |g| format!("; {:.1} % of the requests keep all levels", g * 100.0));
         return format!(
-            "Cheapest: {}. {how}: TTFT {} ({}–{}), TPOT {} ({}–{}), {} requests per second, {} under way{goodput}.",
+            "Best, cheapest at the slow end of its range: {}. {how}: TTFT {} ({}–{}), TPOT {} ({}–{}), {} requests per second, {} under way{goodput}.",
             in_words(best),
             duration(load.ttft_s.likely.get()),
             duration(load.ttft_s.low.get()),
@@ -249,27 +249,31 @@ fn verdict(sizing: &Sizing) -> String {
         );
     }
     let why = sizing.why_none.as_deref().unwrap_or("nothing serves it");
-    let mut text = format!("Nothing within the bounds: {why}.");
+    let mut text = vec![format!("Nothing within the bounds: {why}.")];
     if let Some(fast) = sizing.affordable.as_ref().filter(|found| !found.keeps_levels) {
         let load = seen(&fast.deployment);
-        text += &format!(
-            " What the budget buys keeps the levels not even for one user; the fastest of it for one is {}: TTFT {}, TPOT {}.",
+        text.push(format!(
+            "What the budget buys keeps the levels not even for one user; the fastest of it for one is {}: TTFT {}, TPOT {}.",
             in_words(&fast.deployment),
             duration(load.ttft_s.likely.get()),
             duration(load.tpot_s.likely.get()),
-        );
+        ));
     }
     if let Some(affordable) = sizing.affordable.as_ref().filter(|found| found.keeps_levels) {
-        text += &format!(
-            " The budget buys {}, which serves {} % of it within the levels.",
+        text.push(format!(
+            "The budget buys {}, which serves {} % of it within the levels.",
             in_words(&affordable.deployment),
             significant(affordable.serves * 100.0)
-        );
+        ));
     }
     if let Some(nearest) = sizing.beyond.first() {
-        text += &format!(" To serve all of it takes {} ({}).", in_words(&nearest.deployment), nearest.breaks);
+        text.push(format!(
+            "To serve all of it takes {} ({}).",
+            in_words(&nearest.deployment),
+            nearest.breaks
+        ));
     }
-    text
+    text.join(" ")
 }
 
 fn in_words(sized: &Sized) -> String {
@@ -334,9 +338,9 @@ fn api_in_words(best: &Sized) -> Option<String> {
     ))
 }
 
-fn failure(best: &Sized) -> Option<String> {
+fn failure(best: &Sized) -> String {
     let left = best.units - 1;
-    Some(match &best.one_fails {
+    match &best.one_fails {
         Failure::Down => "If the machine fails, the service is down: --spare adds one.".to_owned(),
         Failure::Holds => format!("If one machine fails, the other {left} keep the levels."),
         Failure::Slower { ttft_s, tpot_s } => format!(
@@ -350,7 +354,7 @@ fn failure(best: &Sized) -> Option<String> {
                 serves * 100.0
             )
         }
-    })
+    }
 }
 
 fn power(best: &Sized) -> Option<String> {

@@ -91,10 +91,10 @@ fn a_budget_holds_or_the_answer_says_what_it_buys_and_what_it_would_take() {
     let catalogue = Catalogue::embedded();
     let mut request = question("llama-3.1-8b", &["l40s", "rtx-4090"], Demand::Users(3000.0), &catalogue);
     let free = cheapest(&answer(&request, &catalogue));
-    request.bounds.budget = Some(Budget::PerMonth(Money::new(free * 1.5)));
+    request.bounds.budget = Some(Budget::PerMonth(Money::new(free * 3.0)));
     let within = answer(&request, &catalogue);
     assert!(!within.deployments.is_empty());
-    assert!(within.deployments.iter().all(|sized| per_month(sized) <= free * 1.5 * (1.0 + 1e-9)));
+    assert!(within.deployments.iter().all(|sized| per_month(sized) <= free * 3.0 * (1.0 + 1e-9)));
     request.bounds.budget = Some(Budget::PerMonth(Money::new(free / 3.0)));
     let too_little = answer(&request, &catalogue);
     assert!(too_little.deployments.is_empty() && too_little.why_none.is_some());

@@ -187,7 +187,7 @@ fn on_unit<'a>(
                 hours: hours.clone(),
             }));
         }
-        if all.iter().any(|found| found.holds_with_room()) {
+        if all.iter().any(Found::holds_with_room) {
             break;
         }
     }
@@ -278,11 +278,11 @@ fn affordable(
         Demand::Users(users) => users,
         demand => demand.rate(choice.found.profile)?,
     };
-    let served = Ask { demand: request.demand.times((serves / asked).min(1.0)), spare: 0, ..ask.clone() };
+    let part = Ask { demand: request.demand.times((serves / asked).min(1.0)), spare: 0, ..ask.clone() };
     Some(Affordable {
         serves: serves / asked,
         keeps_levels: true,
-        deployment: choice.sized(request, &served, pricing),
+        deployment: choice.sized(request, &part, pricing),
     })
 }
 
