@@ -1,6 +1,7 @@
 //! `plan size`: from users, service levels and a budget to machines and money.
 
 use crate::arithmetic::kv::KvFormat;
+use crate::catalogue::nearest::ranked;
 use crate::catalogue::store::Catalogue;
 use crate::cli::error::{CliError, Outcome};
 use crate::cli::levels::LevelArgs;
@@ -13,6 +14,7 @@ use crate::plan::size::{Bounds, Budget, Demand, SizeRequest, size};
 use crate::report;
 use crate::units::{Money, parse_count};
 use clap::Args;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -115,6 +117,7 @@ pub fn run(
 /// Resolves names and files.
 fn request(args: &SizeArgs, catalogue: &Catalogue) -> Result<SizeRequest, CliError> {
     let source = resolve_workload(&args.workload)?;
+    known_makers(&args.vendor, catalogue)?;
     let demand = match (args.users, args.requests_per_second, args.tokens_per_day) {
         (Some(users), _, _) => Demand::Users(users),
         (None, Some(rate), _) => Demand::RequestsPerSecond(rate),
@@ -149,6 +152,25 @@ fn request(args: &SizeArgs, catalogue: &Catalogue) -> Result<SizeRequest, CliErr
         horizon_months: args.horizon,
         months,
     })
+}
+
+/// Refuses a maker nobody has heard of.
+fn known_makers(asked: &[String], catalogue: &Catalogue) -> Result<(), CliError> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let makers: BTreeSet<String> = catalogue
+        .accelerator_ids()
+        .filter_map(|id| Some(catalogue.accelerator(id).ok()?.value.vendor.clone()))
+        .collect();
+    match asked.iter().find(|name| !makers.iter().any(|maker| maker.eq_ignore_ascii_case(name))) {
+        None => Ok(()),
+        Some(name) => Err(CliError::Unknown {
+            what: "maker",
+            name: name.clone(),
+            near: ranked(name, makers.iter().map(String::as_str)).into_iter().map(str::to_owned).collect(),
+        }),
+    }
 }
 
 /// Reads an amount above zero.

@@ -120,6 +120,7 @@ const CASES: &[(&str, &[&str])] = &[
         "size-levels-contradict",
         &["size", "--model", "glm-5.1", "--users", "5", "--ttft", "5s", "--e2e", "1s"],
     ),
+    ("size-unknown-maker", &["size", "--model", "glm-5.1", "--users", "5", "--vendor", "nvidai"]),
     ("size-budget-nonsense", &["size", "--model", "glm-5.1", "--users", "5", "--budget", "5k/day"]),
     ("size-growth-nonsense", &["size", "--model", "glm-5.1", "--users", "5", "--growth", "fast"]),
     ("size-own-and-rent", &["size", "--model", "glm-5.1", "--users", "5", "--own", "--rent"]),
